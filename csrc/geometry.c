@@ -1,0 +1,115 @@
+/* Output sizes and padding. No Python here, so that it can be fuzzed alone. */
+#include "dsconv.h"
+
+bool dsc_multiply(dsc_int a, dsc_int b, dsc_int *product)
+{
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+static bool add(dsc_int a, dsc_int b, dsc_int *sum)
+{
+    return !__builtin_add_overflow(a, b, sum);
+}
+
+/* Input elements that the dilated kernel spans. */
+static bool span(dsc_int kernel, dsc_int dilation, dsc_int *result)
+{
+    return dsc_multiply(dilation, kernel - 1, result) && add(*result, 1, result);
+}
+
+/* Padding that makes the output ceil(in / stride) long. */
+static bool same_total(dsc_int in, dsc_int stride, dsc_int reach, dsc_int *total)
+{
+    dsc_int outputs = in / stride + (in % stride != 0), last;
+    if (!dsc_multiply(outputs - 1, stride, &last) || !add(last, reach - in, total))
+        return false;
+    if (*total < 0)
+        *total = 0;
+    return true;
+}
+
+static bool pad(const dsc_geometry *g, int axis, dsc_int in, dsc_int reach, dsc_int *low, dsc_int *high)
+{
+    dsc_padding padding = g->padding;
+    dsc_int total;
+    if (padding == DSC_CAUSAL && axis > 3 - g->rank)
+        padding = DSC_SAME_UPPER;
+    switch (padding) {
+    case DSC_EXPLICIT:
+        *low = g->low[axis], *high = g->high[axis];
+        return true;
+    case DSC_FULL:
+        *low = *high = reach - 1;
+        return true;
+    case DSC_CAUSAL:
+        *low = reach - 1, *high = 0;
+        return true;
+    default:
+        if (!same_total(in, g->stride[axis], reach, &total))
+            return false;
+        *low = padding == DSC_SAME_UPPER ? total / 2 : total - total / 2;
+        *high = total - *low;
+        return true;
+    }
+}
+
+static dsc_fit resolve_axis(const dsc_geometry *g, int axis, dsc_extent *e)
+{
+    dsc_int in = e->in[axis], kernel = e->kernel[axis], reach, high, padded;
+    if (kernel < 1)
+        return DSC_EMPTY_KERNEL;
+    if (in == 0 && g->mode != DSC_ZEROS)
+        return DSC_EMPTY_INPUT;
+    if (!span(kernel, g->dilation[axis], &reach) || !pad(g, axis, in, reach, &e->low[axis], &high))
+        return DSC_OVERFLOW;
+    if (!add(in, e->low[axis], &padded) || !add(padded, high, &padded))
+        return DSC_OVERFLOW;
+    if (padded < reach)
+        return DSC_KERNEL_TOO_LARGE;
+    e->out[axis] = (padded - reach) / g->stride[axis] + 1;
+    /* A step that is never taken must not cost anything later, however large it is. */
+    e->stride[axis] = e->out[axis] == 1 ? 1 : g->stride[axis];
+    e->dilation[axis] = kernel == 1 ? 1 : g->dilation[axis];
+    return DSC_FITS;
+}
+
+dsc_fit dsc_resolve(const dsc_geometry *g, const dsc_int in[3], const dsc_int kernel[3], dsc_extent *e, int *axis)
+{
+    e->mode = g->mode;
+    for (*axis = 0; *axis < 3; ++*axis) {
+        e->in[*axis] = in[*axis];
+        e->kernel[*axis] = kernel[*axis];
+        dsc_fit fit = resolve_axis(g, *axis, e);
+        if (fit != DSC_FITS)
+            return fit;
+    }
+    return DSC_FITS;
+}
+
+static dsc_int modulo(dsc_int i, dsc_int n)
+{
+    dsc_int r = i % n;
+    return r < 0 ? r + n : r;
+}
+
+dsc_int dsc_source_index(dsc_int i, dsc_int n, dsc_padding_mode mode)
+{
+    if (i >= 0 && i < n)
+        return i;
+    switch (mode) {
+    case DSC_ZEROS:
+        return -1;
+    case DSC_REPLICATE:
+        return i < 0 ? 0 : n - 1;
+    case DSC_CIRCULAR:
+        return modulo(i, n);
+    case DSC_SYMMETRIC:
+        i = modulo(i, 2 * n);
+        return i < n ? i : 2 * n - 1 - i;
+    default: /* DSC_REFLECT: the border element is not repeated */
+        if (n == 1)
+            return 0;
+        i = modulo(i, 2 * (n - 1));
+        return i < n ? i : 2 * (n - 1) - i;
+    }
+}

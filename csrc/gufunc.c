@@ -1,0 +1,216 @@
+/* Making a configured np.ufunc: parse, bind the geometry, register loops, promoter and size hook. */
+#include "gufunc.h"
+
+static int find_word(const char *const *words, const char *word)
+{
+    for (int i = 0; words[i]; ++i)
+        if (strcmp(words[i], word) == 0)
+            return i;
+    PyErr_Format(PyExc_ValueError, "unknown word '%s'", word);
+    return -1;
+}
+
+static const char *const operations[] = {"depthwise_conv", "pointwise_conv", "separable_conv", NULL};
+static const char *const paddings[] = {"explicit", "same_upper", "same_lower", "full", "causal", NULL};
+static const char *const modes[] = {"zeros", "reflect", "symmetric", "replicate", "circular", NULL};
+static const char *const activations[] = {"linear", "relu", "relu6", "hardswish", "hardsigmoid", "silu", "sigmoid",
+                                          "tanh", "gelu", NULL};
+
+/* rank integers of a tuple into the last places of three. */
+static int read_axes(PyObject *tuple, int rank, dsc_int first, dsc_int *axes)
+{
+    if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != rank) {
+        PyErr_SetString(PyExc_TypeError, "expected a tuple of one integer per spatial axis");
+        return -1;
+    }
+    for (int i = 0; i < rank; ++i) {
+        long long value = PyLong_AsLongLong(PyTuple_GET_ITEM(tuple, i));
+        if (value == -1 && PyErr_Occurred())
+            return -1;
+        if (value < first) {
+            PyErr_Format(PyExc_ValueError, "need integers >= %lld, got %lld", (long long)first, value);
+            return -1;
+        }
+        axes[3 - rank + i] = value;
+    }
+    return 0;
+}
+
+static int read_activation(const char *name, dsc_activation *activation)
+{
+    int found = name ? find_word(activations, name) : 0;
+    *activation = (dsc_activation)found;
+    return found < 0 ? -1 : 0;
+}
+
+static int read_geometry(dsc_geometry *g, PyObject *stride, PyObject *dilation, PyObject *low, PyObject *high,
+                         const char *padding, const char *mode)
+{
+    int kind = find_word(paddings, padding), border = find_word(modes, mode);
+    if (kind < 0 || border < 0)
+        return -1;
+    *g = (dsc_geometry){.rank = g->rank, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .padding = (dsc_padding)kind,
+                        .mode = (dsc_padding_mode)border};
+    if (read_axes(stride, g->rank, 1, g->stride) < 0 || read_axes(dilation, g->rank, 1, g->dilation) < 0 ||
+        read_axes(low, g->rank, 0, g->low) < 0 || read_axes(high, g->rank, 0, g->high) < 0)
+        return -1;
+    return 0;
+}
+
+static void free_bound(PyObject *capsule)
+{
+    bound *b = PyCapsule_GetPointer(capsule, NULL);
+    PyMem_Free(b->doc);
+    PyMem_Free(b);
+}
+
+static PyObject *wrap_bound(bound *b, const char *doc)
+{
+    b->doc = PyMem_Malloc(strlen(doc) + 1);
+    PyObject *capsule = b->doc ? PyCapsule_New(b, NULL, free_bound) : NULL;
+    if (!capsule) {
+        PyMem_Free(b->doc);
+        PyMem_Free(b);
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    strcpy(b->doc, doc);
+    return capsule;
+}
+
+/* New reference to the class of a built-in data type. */
+static PyArray_DTypeMeta *type_class(int number)
+{
+    PyArray_Descr *descr = PyArray_DescrFromType(number);
+    if (!descr)
+        return NULL;
+    PyArray_DTypeMeta *type = NPY_DTYPE(descr);
+    Py_INCREF(type);
+    Py_DECREF(descr);
+    return type;
+}
+
+/* The data type that all operands are brought to, from the one they have in common. */
+static PyArray_DTypeMeta *working_type(const bound *b, PyArray_DTypeMeta *common)
+{
+    switch (common->type_num) {
+    case NPY_BOOL: case NPY_BYTE: case NPY_UBYTE: case NPY_SHORT: case NPY_USHORT: case NPY_FLOAT:
+        return type_class(NPY_FLOAT);
+    case NPY_INT: case NPY_UINT: case NPY_LONG: case NPY_ULONG: case NPY_LONGLONG: case NPY_ULONGLONG: case NPY_DOUBLE:
+        return type_class(NPY_DOUBLE);
+    default:
+        PyErr_Format(PyExc_TypeError, "%s: the inputs' common dtype is %R, needs to be float32, float64, an integer or "
+                     "bool", b->name, (PyObject *)common);
+        return NULL;
+    }
+}
+
+static int promote(PyObject *ufunc, PyArray_DTypeMeta *const operands[], PyArray_DTypeMeta *const wanted[],
+                   PyArray_DTypeMeta *promoted[])
+{
+    const bound *b = bound_of(ufunc);
+    int inputs = b->operands - 1;
+    PyArray_DTypeMeta *given[OPERANDS_MOST], *common, *target;
+    if (wanted[inputs]) {
+        common = wanted[inputs];
+        Py_INCREF(common);
+    } else {
+        for (int i = 0; i < inputs; ++i)
+            given[i] = wanted[i] ? wanted[i] : operands[i];
+        common = PyArray_PromoteDTypeSequence(inputs, given);
+        if (!common)
+            return -1;
+    }
+    target = working_type(b, common);
+    Py_DECREF(common);
+    if (!target)
+        return -1;
+    for (int i = 0; i < b->operands; ++i) {
+        promoted[i] = wanted[i] ? wanted[i] : target;
+        Py_INCREF(promoted[i]);
+    }
+    Py_DECREF(target);
+    return 0;
+}
+
+static int add_loop(PyObject *ufunc, int type_number, PyArrayMethod_StridedLoop *loop)
+{
+    const bound *b = bound_of(ufunc);
+    PyArray_DTypeMeta *type = type_class(type_number), *types[OPERANDS_MOST];
+    if (!type)
+        return -1;
+    for (int i = 0; i < b->operands; ++i)
+        types[i] = type;
+    PyType_Slot slots[] = {{NPY_METH_strided_loop, loop}, {0, NULL}};
+    PyArrayMethod_Spec spec = {.name = b->name, .nin = b->operands - 1, .nout = 1, .casting = NPY_NO_CASTING,
+                               .dtypes = types, .slots = slots};
+    int result = PyUFunc_AddLoopFromSpec(ufunc, &spec);
+    Py_DECREF(type);
+    return result;
+}
+
+static int add_promoter(PyObject *ufunc)
+{
+    const bound *b = bound_of(ufunc);
+    PyObject *capsule = PyCapsule_New(promote, "numpy._ufunc_promoter", NULL), *types = PyTuple_New(b->operands);
+    int result = -1;
+    if (capsule && types) {
+        for (int i = 0; i < b->operands; ++i)
+            PyTuple_SET_ITEM(types, i, Py_NewRef((PyObject *)&PyArrayDescr_Type));
+        result = PyUFunc_AddPromoter(ufunc, types, capsule);
+    }
+    Py_XDECREF(capsule);
+    Py_XDECREF(types);
+    return result;
+}
+
+static PyObject *make_ufunc(PyObject *capsule)
+{
+    bound *b = PyCapsule_GetPointer(capsule, NULL);
+    PyObject *ufunc = PyUFunc_FromFuncAndDataAndSignature(NULL, NULL, NULL, 0, b->operands - 1, 1, PyUFunc_None, b->name,
+                                                          b->doc, 0, b->signature);
+    if (!ufunc)
+        return NULL;
+    PyUFuncObject *u = (PyUFuncObject *)ufunc;
+    u->obj = Py_NewRef(capsule);
+    u->process_core_dims_func = check_core_dimensions;
+    /* Without the element-wise overlap assumption of ordinary ufuncs: out=x must be buffered. */
+    u->op_flags[b->operands - 1] = NPY_ITER_WRITEONLY | NPY_ITER_UPDATEIFCOPY | NPY_ITER_ALIGNED | NPY_ITER_ALLOCATE |
+                                   NPY_ITER_NO_BROADCAST | NPY_ITER_NO_SUBTYPE;
+    if (add_loop(ufunc, NPY_FLOAT, loop_f32) < 0 || add_loop(ufunc, NPY_DOUBLE, loop_f64) < 0 ||
+        add_promoter(ufunc) < 0)
+        Py_CLEAR(ufunc);
+    return ufunc;
+}
+
+PyObject *make_gufunc(PyObject *module, PyObject *args)
+{
+    const char *operation, *padding, *mode, *inner, *outer, *name, *doc;
+    PyObject *stride, *dilation, *low, *high;
+    int rank, channels_last, taps_bias, mixing_bias, found;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "sipppOOsOOszzss:make_gufunc", &operation, &rank, &channels_last, &taps_bias,
+                          &mixing_bias, &stride, &dilation, &padding, &low, &high, &mode, &inner, &outer, &name, &doc))
+        return NULL;
+    if ((found = find_word(operations, operation)) < 0)
+        return NULL;
+    if (rank < 1 || rank > 3)
+        return PyErr_Format(PyExc_ValueError, "rank must be 1, 2 or 3, got %d", rank);
+    bound *b = PyMem_Calloc(1, sizeof *b);
+    if (!b)
+        return PyErr_NoMemory();
+    b->operation = found, b->channels_last = channels_last, b->geometry.rank = rank;
+    snprintf(b->name, sizeof b->name, "%s", name);
+    if (read_geometry(&b->geometry, stride, dilation, low, high, padding, mode) < 0 ||
+        read_activation(found == DSC_DEPTHWISE ? outer : inner, &b->taps_activation) < 0 ||
+        read_activation(outer, &b->mixing_activation) < 0) {
+        PyMem_Free(b);
+        return NULL;
+    }
+    write_signature(b, taps_bias, mixing_bias);
+    PyObject *capsule = wrap_bound(b, doc);
+    if (!capsule)
+        return NULL;
+    PyObject *ufunc = make_ufunc(capsule);
+    Py_DECREF(capsule);
+    return ufunc;
+}

@@ -1,0 +1,30 @@
+#include <immintrin.h>
+
+typedef ivec mask;
+
+static inline mask v_mask(dsc_int low, dsc_int high)
+{
+    low = low < 0 ? 0 : low > LANES ? LANES : low;
+    high = high < 0 ? 0 : high > LANES ? LANES : high;
+    return (v_iota() >= v_ispread((lane)low)) & (v_iota() < v_ispread((lane)high));
+}
+
+#if REAL_BITS == 32
+#define X86(name) _mm256_##name##_ps
+typedef int x86_int;
+#else
+#define X86(name) _mm256_##name##_pd
+typedef long long x86_int;
+#endif
+
+static inline vec v_load_masked(const real *p, mask m) { return X86(maskload)(p, (__m256i)m); }
+static inline void v_store_masked(real *p, vec v, mask m) { X86(maskstore)(p, (__m256i)m, v); }
+
+static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
+{
+    return sum + a * (vec)((ivec)b & m);
+}
+
+/* The second operand is what x86 returns for a NaN: it must be the value, not the limit. */
+static inline vec v_at_least(vec v, vec low) { return X86(max)(low, v); }
+static inline vec v_at_most(vec v, vec high) { return X86(min)(high, v); }

@@ -1,0 +1,5 @@
+/* x86-64 with AVX-512 F, DQ, BW, VL. */
+#define ISA avx512
+#define VECTOR_BYTES 64
+#define VECTOR_REGISTERS 32
+#define VECTOR_MASKS "isa/avx512_mask.h"

@@ -1,0 +1,24 @@
+#include <immintrin.h>
+
+#if REAL_BITS == 32
+#define X86(name) _mm512_##name##_ps
+typedef __mmask16 mask;
+#else
+#define X86(name) _mm512_##name##_pd
+typedef __mmask8 mask;
+#endif
+
+static inline mask v_mask(dsc_int low, dsc_int high)
+{
+    low = low < 0 ? 0 : low > LANES ? LANES : low;
+    high = high < low ? low : high > LANES ? LANES : high;
+    return (mask)(((1u << high) - 1) & ~((1u << low) - 1));
+}
+
+static inline vec v_load_masked(const real *p, mask m) { return X86(maskz_loadu)(m, p); }
+static inline void v_store_masked(real *p, vec v, mask m) { X86(mask_storeu)(p, m, v); }
+static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m) { return X86(mask3_fmadd)(a, b, sum, m); }
+
+/* The second operand is what x86 returns for a NaN: it must be the value, not the limit. */
+static inline vec v_at_least(vec v, vec low) { return X86(max)(low, v); }
+static inline vec v_at_most(vec v, vec high) { return X86(min)(high, v); }

@@ -1,0 +1,4 @@
+/* Any CPU: 16-byte vectors, only what the compiler's vector extensions give. */
+#define ISA baseline
+#define VECTOR_BYTES 16
+#define VECTOR_REGISTERS 16

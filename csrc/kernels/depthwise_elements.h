@@ -1,0 +1,96 @@
+/* Depthwise convolution element by element: any size, stride, padding and memory layout, no scratch.
+ *
+ * The way for what the fast paths leave: kernels or strides too large for strips, and taps that are not finite where
+ * zero padding must be skipped for real. */
+#ifndef DSCONV_DEPTHWISE_ELEMENTS_H
+#define DSCONV_DEPTHWISE_ELEMENTS_H
+
+#include "depthwise_planar.h"
+
+/* Taps between two looks at whether the call has been abandoned. */
+#define ELEMENTS_PATIENCE (1 << 20)
+
+typedef struct { const plane_region *r; const dsc_problem *p; dsc_int row, column; int count; dsc_int taps; } element_row;
+
+static bool abandoned(const dsc_problem *p)
+{
+    return *p->stop || p->poll();
+}
+
+/* Add column tap i of one input row to the lanes where it exists. */
+static void add_element_tap(const element_row *w, const real *row, dsc_int position, vec tap, vec *sum)
+{
+    const dsc_extent *e = w->r->e;
+    real lanes[LANES] = {0};
+    int first = LANES, last = 0;
+    vec x;
+    for (int l = 0; l < w->count; ++l) {
+        dsc_int column = dsc_source_index(position + l * e->stride[2], e->in[2], e->mode);
+        if (column < 0)
+            continue;
+        lanes[l] = row[column * w->r->x_step[2]];
+        first = l < first ? l : first;
+        last = l + 1;
+    }
+    memcpy(&x, lanes, sizeof x);
+    *sum = v_add_product_masked(*sum, x, tap, v_mask(first, last));
+}
+
+/* All taps of depth tap k and column tap i. */
+static bool add_element_column(element_row *w, dsc_int k, dsc_int i, const real *slice, dsc_int first, dsc_int last,
+                               vec *sum)
+{
+    const plane_region *r = w->r;
+    const dsc_extent *e = r->e;
+    const real *taps = r->taps + k * r->tap_step[0] + i * r->tap_step[2];
+    dsc_int position = w->column * e->stride[2] - e->low[2] + i * e->dilation[2];
+    for (dsc_int j = first; j < last; ++j) {
+        dsc_int row = dsc_source_index(w->row * e->stride[1] - e->low[1] + j * e->dilation[1], e->in[1], e->mode);
+        add_element_tap(w, slice + row * r->x_step[1], position, v_spread(taps[j * r->tap_step[1]]), sum);
+        if (++w->taps % ELEMENTS_PATIENCE == 0 && abandoned(w->p))
+            return false;
+    }
+    return true;
+}
+
+static void clip_axis(const dsc_extent *e, int axis, dsc_int output, dsc_int reach, dsc_int *first, dsc_int *last)
+{
+    *first = 0, *last = e->kernel[axis];
+    if (e->mode == DSC_ZEROS)
+        clip_taps(output * e->stride[axis] - e->low[axis], e->dilation[axis], e->kernel[axis], e->in[axis], reach,
+                  first, last);
+}
+
+static bool element_vector(element_row *w)
+{
+    const plane_region *r = w->r;
+    const dsc_extent *e = r->e;
+    dsc_int first[3], last[3];
+    vec sum = v_spread(r->bias);
+    clip_axis(e, 0, r->depth, 0, &first[0], &last[0]);
+    clip_axis(e, 1, w->row, 0, &first[1], &last[1]);
+    clip_axis(e, 2, w->column, (w->count - 1) * e->stride[2], &first[2], &last[2]);
+    for (dsc_int k = first[0]; k < last[0]; ++k) {
+        dsc_int depth = dsc_source_index(r->depth * e->stride[0] - e->low[0] + k * e->dilation[0], e->in[0], e->mode);
+        const real *slice = r->x + depth * r->x_step[0];
+        for (dsc_int i = first[2]; i < last[2]; ++i)
+            if (!add_element_column(w, k, i, slice, first[1], last[1], &sum))
+                return false;
+    }
+    v_scatter(r->y + (w->row - r->row) * r->y_row + (w->column - r->column) * r->y_column, r->y_column,
+              v_finish(r->finish, sum), w->count);
+    return true;
+}
+
+static void depthwise_elements(const dsc_problem *p, const plane_region *r)
+{
+    element_row w = {.r = r, .p = p};
+    for (w.row = r->row; w.row < r->row + r->rows; ++w.row)
+        for (w.column = r->column; w.column < r->column + r->columns; w.column += LANES) {
+            w.count = (int)at_most(r->column + r->columns - w.column, LANES);
+            if (!element_vector(&w))
+                return;
+        }
+}
+
+#endif

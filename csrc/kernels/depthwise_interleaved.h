@@ -1,0 +1,206 @@
+/* Depthwise convolution where the channel axis is dense: vectors of channels, tiles of pixels.
+ *
+ * Taps are packed [tap][channel]. Borders are clipped exactly, so nothing is padded or masked but the last channels. */
+#ifndef DSCONV_DEPTHWISE_INTERLEAVED_H
+#define DSCONV_DEPTHWISE_INTERLEAVED_H
+
+#include "epilogue.h"
+#include "walk.h"
+
+#define PIXELS 4           /* outputs along the width in one tile */
+
+typedef struct {
+    const dsc_extent *e;
+    const real *x;             /* of the image */
+    const dsc_int *x_step;
+    const real *taps;          /* [depth][row][column][padded channels] */
+    const real *bias;          /* padded channels, or NULL */
+    dsc_int channels, padded;
+    dsc_int depth, row, rows, column, columns;
+    real *y;                   /* of the first output */
+    dsc_int y_row, y_column;
+    const epilogue *finish;
+} channel_region;
+
+/* One tile: `pixels` outputs of one row, one or two vectors of channels. */
+typedef struct {
+    const channel_region *r;
+    dsc_int channel, width, row, column;
+    dsc_int depth_first, depth_last, row_first, row_last;
+} channel_tile;
+
+INLINE vec load_channels(const real *p, const int tail, mask m)
+{
+    return tail ? v_load_masked(p, m) : v_load(p);
+}
+
+INLINE void start_sums(const channel_tile *t, const int P, const int V, vec sums[][2])
+{
+    const real *bias = t->r->bias;
+    UNROLL
+    for (int p = 0; p < P; ++p) {
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            sums[p][v] = bias ? v_load(bias + t->channel + v * LANES) : v_spread(0);
+    }
+}
+
+INLINE void store_sums(const channel_tile *t, const int P, const int V, const int tail, mask m, vec sums[][2])
+{
+    const channel_region *r = t->r;
+    real *y = r->y + (t->row - r->row) * r->y_row + (t->column - r->column) * r->y_column + t->channel;
+    UNROLL
+    for (int p = 0; p < P; ++p) {
+        UNROLL
+        for (int v = 0; v < V; ++v) {
+            vec sum = v_finish(r->finish, sums[p][v]);
+            if (tail)
+                v_store_masked(y + p * r->y_column + v * LANES, sum, m);
+            else
+                v_store(y + p * r->y_column + v * LANES, sum);
+        }
+    }
+}
+
+/* Row tap j of depth tap k, any columns. `clipped`: some column tap of some pixel may not exist. */
+INLINE void add_row_any(const channel_tile *t, const int P, const int V, const int tail, const int clipped, mask m,
+                        const real *row, const real *taps, vec sums[][2])
+{
+    const channel_region *r = t->r;
+    const dsc_extent *e = r->e;
+    dsc_int start = t->column * e->stride[2] - e->low[2];
+    for (dsc_int i = 0; i < e->kernel[2]; ++i, start += e->dilation[2], taps += r->padded) {
+        vec tap[2];
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            tap[v] = v_load(taps + v * LANES);
+        UNROLL
+        for (int p = 0; p < P; ++p) {
+            dsc_int column = start + p * e->stride[2];
+            if (clipped && (column < 0 || column >= e->in[2]))
+                continue;
+            UNROLL
+            for (int v = 0; v < V; ++v)
+                sums[p][v] += tap[v] * load_channels(row + column * r->x_step[2] + v * LANES, tail, m);
+        }
+    }
+}
+
+/* Three column taps, stride and dilation 1: each input column is loaded once. */
+INLINE void add_row_three(const channel_tile *t, const int P, const int V, const int tail, const int clipped, mask m,
+                          const real *row, const real *taps, vec sums[][2])
+{
+    const channel_region *r = t->r;
+    dsc_int start = t->column - r->e->low[2];
+    UNROLL
+    for (int v = 0; v < V; ++v) {
+        const vec tap[3] = {v_load(taps + v * LANES), v_load(taps + r->padded + v * LANES),
+                            v_load(taps + 2 * r->padded + v * LANES)};
+        UNROLL
+        for (int c = 0; c < P + 2; ++c) {
+            if (clipped && (start + c < 0 || start + c >= r->e->in[2]))
+                continue;
+            vec x = load_channels(row + (start + c) * r->x_step[2] + v * LANES, tail, m);
+            UNROLL
+            for (int p = c > 2 ? c - 2 : 0; p < P && p <= c; ++p)
+                sums[p][v] += tap[c - p] * x;
+        }
+    }
+}
+
+INLINE void run_channel_tile(const channel_tile *t, const int three, const int P, const int V, const int tail,
+                             const int clipped)
+{
+    const channel_region *r = t->r;
+    const dsc_extent *e = r->e;
+    mask m = v_mask(0, t->width);
+    vec sums[PIXELS][2];
+    start_sums(t, P, V, sums);
+    for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
+        const real *slice = r->x + t->channel + (r->depth * e->stride[0] - e->low[0] + k * e->dilation[0]) * r->x_step[0];
+        for (dsc_int j = t->row_first; j < t->row_last; ++j) {
+            const real *row = slice + (t->row * e->stride[1] - e->low[1] + j * e->dilation[1]) * r->x_step[1];
+            const real *taps = r->taps + ((k * e->kernel[1] + j) * e->kernel[2]) * r->padded + t->channel;
+            if (three)
+                add_row_three(t, P, V, tail, clipped, m, row, taps, sums);
+            else
+                add_row_any(t, P, V, tail, clipped, m, row, taps, sums);
+        }
+    }
+    store_sums(t, P, V, tail, m, sums);
+}
+
+typedef void (*channel_function)(const channel_tile *);
+
+#define CHANNEL_TILE(three, P, V, tail) \
+    static void channels_##three##_##P##_##V##_##tail(const channel_tile *t) \
+    { run_channel_tile(t, three, P, V, tail, 0); } \
+    static void channels_##three##_##P##_##V##_##tail##_clipped(const channel_tile *t) \
+    { run_channel_tile(t, three, P, V, tail, 1); }
+#define CHANNEL_TILES(P) \
+    CHANNEL_TILE(0, P, 1, 0) CHANNEL_TILE(0, P, 2, 0) CHANNEL_TILE(0, P, 1, 1) \
+    CHANNEL_TILE(1, P, 1, 0) CHANNEL_TILE(1, P, 2, 0) CHANNEL_TILE(1, P, 1, 1)
+CHANNEL_TILES(4) CHANNEL_TILES(2) CHANNEL_TILES(1)
+
+#define CLIPPED(name) {name, name##_clipped}
+#define CHANNEL_ENTRIES(three, P) \
+    {CLIPPED(channels_##three##_##P##_1_0), CLIPPED(channels_##three##_##P##_2_0), CLIPPED(channels_##three##_##P##_1_1)}
+
+/* [three column taps][log2 pixels][one vector, two vectors, last channels][clipped] */
+static const channel_function channel_table[2][3][3][2] = {
+    {CHANNEL_ENTRIES(0, 1), CHANNEL_ENTRIES(0, 2), CHANNEL_ENTRIES(0, 4)},
+    {CHANNEL_ENTRIES(1, 1), CHANNEL_ENTRIES(1, 2), CHANNEL_ENTRIES(1, 4)},
+};
+
+static void run_channel_row(channel_tile *t, int kind, int three)
+{
+    const channel_region *r = t->r;
+    const dsc_extent *e = r->e;
+    dsc_int reach = (e->kernel[2] - 1) * e->dilation[2];
+    for (t->column = r->column; t->column < r->column + r->columns;) {
+        dsc_int left = r->column + r->columns - t->column, start = t->column * e->stride[2] - e->low[2];
+        int log2 = left >= 4 ? 2 : left >= 2 ? 1 : 0;
+        bool clipped = start < 0 || start + ((1 << log2) - 1) * e->stride[2] + reach >= e->in[2];
+        channel_table[three][log2][kind][clipped](t);
+        t->column += (dsc_int)1 << log2;
+    }
+}
+
+static void depthwise_channels(const channel_region *r)
+{
+    const dsc_extent *e = r->e;
+    channel_tile t = {.r = r};
+    int three = e->kernel[2] == 3 && e->stride[2] == 1 && e->dilation[2] == 1;
+    clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
+              &t.depth_last);
+    for (t.row = r->row; t.row < r->row + r->rows; ++t.row) {
+        clip_taps(t.row * e->stride[1] - e->low[1], e->dilation[1], e->kernel[1], e->in[1], 0, &t.row_first,
+                  &t.row_last);
+        for (t.channel = 0; t.channel < r->channels; t.channel += t.width) {
+            dsc_int left = r->channels - t.channel;
+            int kind = left >= 2 * LANES ? 1 : left >= LANES ? 0 : 2;
+            t.width = kind == 1 ? 2 * LANES : at_most(left, LANES);
+            run_channel_row(&t, kind, three);
+        }
+        if (r->finish->later != DSC_LINEAR)
+            for (dsc_int q = 0; q < r->columns; ++q)
+                finish_later(r->finish, r->y + (t.row - r->row) * r->y_row + q * r->y_column, 1, r->channels);
+    }
+}
+
+/* Taps of every channel as [tap][padded channels], unused channels zero. */
+static void pack_taps(const dsc_problem *p, const real *taps, real *packed, dsc_int padded)
+{
+    const dsc_int *kernel = p->e.kernel, *step = p->taps.step;
+    for (dsc_int k = 0; k < kernel[0]; ++k)
+        for (dsc_int j = 0; j < kernel[1]; ++j)
+            for (dsc_int i = 0; i < kernel[2]; ++i, packed += padded) {
+                const real *tap = taps + k * step[0] + j * step[1] + i * step[2];
+                for (dsc_int c = 0; c < p->channels; ++c)
+                    packed[c] = tap[c * p->taps.channel];
+                for (dsc_int c = p->channels; c < padded; ++c)
+                    packed[c] = 0;
+            }
+}
+
+#endif

@@ -1,0 +1,188 @@
+/* Depthwise convolution of one plane whose rows are dense, or are made so in strips of scratch.
+ *
+ * Three ways to read the input, chosen by the plan: in place with masked edges; through strips (strides, padding modes,
+ * rows that are not dense); element by element, for the rare cases that fit neither. */
+#ifndef DSCONV_DEPTHWISE_PLANAR_H
+#define DSCONV_DEPTHWISE_PLANAR_H
+
+#include "depthwise_tile.h"
+#include "strip.h"
+
+enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
+
+/* The outputs [row, row + rows) x [column, column + columns) of one plane and depth slice. */
+typedef struct {
+    const dsc_extent *e;
+    const real *x;
+    const dsc_int *x_step;
+    const real *taps;
+    const dsc_int *tap_step;
+    real bias;
+    dsc_int depth, row, rows, column, columns;
+    real *y;                   /* of the first output */
+    dsc_int y_row, y_column;
+    const epilogue *finish;
+} plane_region;
+
+static bool taps_finite(const plane_region *r)
+{
+    const dsc_int *kernel = r->e->kernel, *step = r->tap_step;
+    for (dsc_int k = 0; k < kernel[0]; ++k)
+        for (dsc_int j = 0; j < kernel[1]; ++j)
+            for (dsc_int i = 0; i < kernel[2]; ++i)
+                if (!isfinite(r->taps[k * step[0] + j * step[1] + i * step[2]]))
+                    return false;
+    return true;
+}
+
+/* What all tiles of a region share. */
+static depthwise_tile region_tile(const plane_region *r)
+{
+    const dsc_extent *e = r->e;
+    depthwise_tile t = {
+        .taps = r->taps, .tap_depth = r->tap_step[0], .tap_row = r->tap_step[1], .tap_column = r->tap_step[2],
+        .kernel_rows = e->kernel[1], .row_stride = e->stride[1], .row_dilation = e->dilation[1],
+        .dilation = e->dilation[2], .phases = 1, .height = e->in[1], .column_last = e->kernel[2],
+        .bias = r->bias, .y_row = r->y_row, .y_column = r->y_column, .finish = r->finish,
+    };
+    clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
+              &t.depth_last);
+    return t;
+}
+
+/* How the region's tiles read x, whichever way the rows are stored. */
+typedef struct {
+    const real *origin;      /* position of depth tap 0, padded row `top`, padded column 0 of the region */
+    dsc_int row, top;        /* step of one input row; input row at origin */
+    bool padded;             /* columns have been padded: nothing to mask, and every row exists in modes but zeros */
+} plane_source;
+
+static tile_function choose_tile(int kind, int rows, dsc_int vectors, bool masked, int *taken)
+{
+    if (rows == 1) {
+        int log2 = vectors >= 8 ? 3 : vectors >= 4 ? 2 : vectors >= 2 ? 1 : 0;
+        *taken = 1 << log2;
+        return single_table[log2][masked];
+    }
+    dsc_int pieces = divide_up(vectors, TILE_VECTORS);
+    *taken = (int)divide_up(vectors, pieces);
+    return tile_table[kind][rows == TILE_ROWS][masked][*taken - 1];
+}
+
+/* One tile row: all columns of the region. */
+static void run_tile_row(const plane_region *r, const plane_source *s, depthwise_tile *t, int kind, int rows,
+                         const real *x, real *y)
+{
+    const dsc_extent *e = r->e;
+    for (dsc_int done = 0, taken; done < r->columns; done += taken * LANES) {
+        dsc_int left = r->columns - done, start = (r->column + done) * e->stride[2] - e->low[2];
+        dsc_int vectors = divide_up(left, LANES), reach = (e->kernel[2] - 1) * e->dilation[2];
+        int count;
+        bool masked = false;
+        choose_tile(kind, rows, vectors, false, &count);
+        if (!s->padded)
+            masked = start < 0 || start + reach + count * LANES > e->in[2];
+        tile_function run = choose_tile(kind, rows, vectors, masked, &count);
+        taken = count;
+        t->width = at_most(left, taken * LANES);
+        if (masked) {
+            clip_taps(start, e->dilation[2], e->kernel[2], e->in[2], t->width - 1, &t->column_first, &t->column_last);
+            t->inside_low = -start, t->inside_high = e->in[2] - start;
+        } else {
+            t->column_first = 0, t->column_last = e->kernel[2];
+        }
+        t->x = x + done;
+        t->y = y + done * r->y_column;
+        run(t);
+    }
+}
+
+static void run_rows(const plane_region *r, const plane_source *s, depthwise_tile *t, int kind, dsc_int row, int rows)
+{
+    const dsc_extent *e = r->e;
+    dsc_int position = row * e->stride[1] - e->low[1];
+    const real *x = s->origin + (position - s->top) * s->row;
+    t->top = position;
+    if (e->mode != DSC_ZEROS)
+        t->top = 0, t->height = INT64_MAX;
+    t->row_first = 0, t->row_last = rows + e->kernel[1] - 1;
+    if (e->mode == DSC_ZEROS && kind != UNSHARED)
+        clip_taps(position, e->dilation[1], t->row_last, e->in[1], 0, &t->row_first, &t->row_last);
+    run_tile_row(r, s, t, kind, rows, x, r->y + (row - r->row) * r->y_row);
+}
+
+static int row_sharing(const dsc_extent *e)
+{
+    if (e->kernel[1] == 1 || e->dilation[1] % e->stride[1] != 0)
+        return UNSHARED;
+    return e->kernel[1] == 3 ? SHARED3 : SHARED;
+}
+
+/* Output rows that are one row tap apart share input: take tiles of rows `apart` steps from each other. */
+static void run_region(const plane_region *r, const plane_source *s, depthwise_tile *t)
+{
+    const dsc_extent *e = r->e;
+    int kind = row_sharing(e);
+    dsc_int apart = kind == UNSHARED ? 1 : e->dilation[1] / e->stride[1];
+    int most = e->kernel[1] == 1 || r->rows < 2 ? 1 : kind == SHARED && e->kernel[1] < TILE_ROWS ? 2 : TILE_ROWS;
+    t->row = e->dilation[1] * s->row;
+    t->output_row = e->stride[1] * s->row;
+    t->y_row = r->y_row * apart;
+    for (dsc_int first = 0; first < at_most(apart, r->rows); ++first) {
+        for (dsc_int row = first; row < r->rows;) {
+            dsc_int left = divide_up(r->rows - row, apart);
+            int rows = left >= TILE_ROWS && most == TILE_ROWS ? TILE_ROWS : left >= 2 && most >= 2 ? 2 : 1;
+            run_rows(r, s, t, rows == 1 ? UNSHARED : kind, r->row + row, rows);
+            row += rows * apart;
+        }
+    }
+}
+
+static void depthwise_in_place(const plane_region *r)
+{
+    const dsc_extent *e = r->e;
+    depthwise_tile t = region_tile(r);
+    plane_source s = {
+        .origin = r->x + (r->depth * e->stride[0] - e->low[0]) * r->x_step[0] + (r->column - e->low[2]),
+        .row = r->x_step[1], .top = 0,
+    };
+    t.slice = e->dilation[0] * r->x_step[0];
+    run_region(r, &s, &t);
+}
+
+static void fill_region_strips(const plane_region *r, const dsc_plan *plan, const depthwise_tile *t, dsc_int top,
+                               dsc_int rows, const strip_shape *shape, real *strips)
+{
+    const dsc_extent *e = r->e;
+    for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
+        dsc_int depth = r->depth * e->stride[0] - e->low[0] + k * e->dilation[0];
+        const real *slice = r->x + dsc_source_index(depth, e->in[0], e->mode) * r->x_step[0];
+        for (dsc_int i = 0; i < rows; ++i) {
+            dsc_int row = dsc_source_index(top + i, e->in[1], e->mode);
+            if (row >= 0)
+                fill_strip(shape, strips + (k * plan->strip_rows + i) * plan->strip_pitch, slice + row * r->x_step[1]);
+        }
+    }
+}
+
+static void depthwise_strips(const plane_region *r, const dsc_plan *plan, real *strips)
+{
+    const dsc_extent *e = r->e;
+    depthwise_tile t = region_tile(r);
+    dsc_int reach = (e->kernel[2] - 1) * e->dilation[2], top = r->row * e->stride[1] - e->low[1];
+    strip_shape shape = {
+        .base = r->column * e->stride[2] - e->low[2], .span = (r->columns - 1) * e->stride[2] + reach + 1,
+        .width = e->in[2], .step = r->x_step[2], .phases = e->stride[2],
+        .phase_pitch = plan->strip_pitch / e->stride[2], .mode = e->mode,
+    };
+    plane_source s = {.origin = strips, .row = plan->strip_pitch, .top = top, .padded = true};
+    if (e->mode != DSC_ZEROS)
+        t.depth_first = 0, t.depth_last = e->kernel[0];
+    t.slice = plan->strip_rows * plan->strip_pitch;
+    t.phases = shape.phases, t.phase_pitch = shape.phase_pitch;
+    fill_region_strips(r, plan, &t, top, (r->rows - 1) * e->stride[1] + (e->kernel[1] - 1) * e->dilation[1] + 1, &shape,
+                       strips);
+    run_region(r, &s, &t);
+}
+
+#endif

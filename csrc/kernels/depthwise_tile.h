@@ -1,0 +1,251 @@
+/* The register tile of the planar depthwise convolution: R output rows x V vectors along the width.
+ *
+ * Each loaded input vector feeds every output row that uses it. The taps of one output are always added in the order
+ * depth, column, row, whatever the tile, so that no result depends on its position. */
+#ifndef DSCONV_DEPTHWISE_TILE_H
+#define DSCONV_DEPTHWISE_TILE_H
+
+#include "epilogue.h"
+
+#if VECTOR_REGISTERS >= 32
+#define TILE_VECTORS 4
+#else
+#define TILE_VECTORS 2
+#endif
+#define TILE_ROWS 4
+#define SINGLE_VECTORS 8   /* a single row needs this many independent sums */
+
+/* Where a tile's inputs and outputs lie. Tap (k, j, i) of output row o, lane l reads
+ * x[k * slice + (o * row_outputs + j) * row + column offset of i + l]. */
+typedef struct {
+    const real *x;
+    dsc_int slice, row;               /* steps from one depth tap, one row tap to the next */
+    dsc_int output_row;               /* step of x from one output row to the next (only where rows share nothing) */
+    dsc_int depth_first, depth_last;  /* taps that exist */
+    dsc_int row_first, row_last;      /* shared rows: input rows of the tile that exist */
+    dsc_int top, height;              /* unshared rows: input row of output row 0, tap 0; rows that exist */
+    dsc_int row_stride, row_dilation;
+    dsc_int kernel_rows, column_first, column_last;
+    dsc_int dilation, phases, phase_pitch;  /* column tap i starts in phase (i * dilation) % phases */
+    const real *taps;
+    dsc_int tap_depth, tap_row, tap_column;
+    dsc_int inside_low, inside_high;  /* masked: lane l of column tap i exists where low <= i * dilation + l < high */
+    dsc_int width;                    /* lanes stored */
+    real bias;
+    real *y;
+    dsc_int y_row, y_column;
+    const epilogue *finish;
+} depthwise_tile;
+
+typedef struct { dsc_int offset, phase, index; } tap_column;
+
+INLINE tap_column first_column(const depthwise_tile *t)
+{
+    dsc_int position = t->column_first * t->dilation;
+    tap_column c = {.index = t->column_first};
+    if (t->phases == 1) {
+        c.offset = position;
+    } else {
+        c.phase = position % t->phases;
+        c.offset = c.phase * t->phase_pitch + position / t->phases;
+    }
+    return c;
+}
+
+INLINE void next_column(const depthwise_tile *t, tap_column *c)
+{
+    ++c->index;
+    if (t->phases == 1) {
+        c->offset += t->dilation;
+        return;
+    }
+    dsc_int phase = c->phase + t->dilation % t->phases;
+    c->offset += t->dilation / t->phases + (phase - c->phase) * t->phase_pitch;
+    if (phase >= t->phases) {
+        phase -= t->phases;
+        c->offset += 1 - t->phases * t->phase_pitch;
+    }
+    c->phase = phase;
+}
+
+INLINE void column_masks(const depthwise_tile *t, const int V, dsc_int column, mask *masks)
+{
+    dsc_int low = t->inside_low - column * t->dilation, high = t->inside_high - column * t->dilation;
+    if (high > t->width)
+        high = t->width;
+    UNROLL
+    for (int v = 0; v < V; ++v)
+        masks[v] = v_mask(low - v * LANES, high - v * LANES);
+}
+
+INLINE void load_row(const real *p, const int V, const int masked, const mask *masks, vec *x)
+{
+    UNROLL
+    for (int v = 0; v < V; ++v)
+        x[v] = masked ? v_load_masked(p + v * LANES, masks[v]) : v_load(p + v * LANES);
+}
+
+INLINE void add_row(vec *sums, const int V, const int masked, const mask *masks, const vec *x, vec tap)
+{
+    UNROLL
+    for (int v = 0; v < V; ++v)
+        sums[v] = masked ? v_add_product_masked(sums[v], x[v], tap, masks[v]) : sums[v] + x[v] * tap;
+}
+
+/* Output rows that lie one row tap apart, three row taps: input row r feeds rows r, r - 1, r - 2. */
+INLINE void add_column_shared3(const depthwise_tile *t, const int R, const int V, const int masked, const mask *masks,
+                               const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
+{
+    const vec tap[3] = {v_spread(taps[0]), v_spread(taps[t->tap_row]), v_spread(taps[2 * t->tap_row])};
+    UNROLL
+    for (int r = 0; r < R + 2; ++r) {
+        vec row[SINGLE_VECTORS];
+        if (r < t->row_first || r >= t->row_last)
+            continue;
+        load_row(x + r * t->row, V, masked, masks, row);
+        UNROLL
+        for (int o = r > 2 ? r - 2 : 0; o < R && o <= r; ++o)
+            add_row(sums[o], V, masked, masks, row, tap[r - o]);
+    }
+}
+
+/* The same for any number of row taps >= R. */
+INLINE void add_column_shared(const depthwise_tile *t, const int R, const int V, const int masked, const mask *masks,
+                              const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
+{
+    vec row[SINGLE_VECTORS];
+    UNROLL
+    for (int r = 0; r < R - 1; ++r) {
+        if (r < t->row_first || r >= t->row_last)
+            continue;
+        load_row(x + r * t->row, V, masked, masks, row);
+        UNROLL
+        for (int o = 0; o <= r; ++o)
+            add_row(sums[o], V, masked, masks, row, v_spread(taps[(r - o) * t->tap_row]));
+    }
+    dsc_int first = t->row_first > R - 1 ? t->row_first : R - 1;
+    dsc_int last = t->row_last < t->kernel_rows ? t->row_last : t->kernel_rows;
+    for (dsc_int r = first; r < last; ++r) {
+        load_row(x + r * t->row, V, masked, masks, row);
+        UNROLL
+        for (int o = 0; o < R; ++o)
+            add_row(sums[o], V, masked, masks, row, v_spread(taps[(r - o) * t->tap_row]));
+    }
+    UNROLL
+    for (int s = 0; s < R - 1; ++s) {
+        dsc_int r = t->kernel_rows + s;
+        if (r < t->row_first || r >= t->row_last)
+            continue;
+        load_row(x + r * t->row, V, masked, masks, row);
+        UNROLL
+        for (int o = s + 1; o < R; ++o)
+            add_row(sums[o], V, masked, masks, row, v_spread(taps[(r - o) * t->tap_row]));
+    }
+}
+
+/* Output rows that share no input row. */
+INLINE void add_column_unshared(const depthwise_tile *t, const int R, const int V, const int masked,
+                                const mask *masks, const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
+{
+    for (dsc_int j = 0; j < t->kernel_rows; ++j) {
+        vec tap = v_spread(taps[j * t->tap_row]);
+        UNROLL
+        for (int o = 0; o < R; ++o) {
+            vec row[SINGLE_VECTORS];
+            dsc_int source = t->top + o * t->row_stride + j * t->row_dilation;
+            if (source < 0 || source >= t->height)
+                continue;
+            load_row(x + o * t->output_row + j * t->row, V, masked, masks, row);
+            add_row(sums[o], V, masked, masks, row, tap);
+        }
+    }
+}
+
+enum { SHARED3, SHARED, UNSHARED };
+
+INLINE void add_taps(const depthwise_tile *t, const int kind, const int R, const int V, const int masked,
+                     vec sums[][SINGLE_VECTORS])
+{
+    for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
+        const real *slice = t->x + k * t->slice, *taps = t->taps + k * t->tap_depth;
+        for (tap_column c = first_column(t); c.index < t->column_last; next_column(t, &c)) {
+            const real *x = slice + c.offset, *column = taps + c.index * t->tap_column;
+            mask masks[SINGLE_VECTORS];
+            if (masked)
+                column_masks(t, V, c.index, masks);
+            if (kind == SHARED3)
+                add_column_shared3(t, R, V, masked, masks, x, column, sums);
+            else if (kind == SHARED)
+                add_column_shared(t, R, V, masked, masks, x, column, sums);
+            else
+                add_column_unshared(t, R, V, masked, masks, x, column, sums);
+        }
+    }
+}
+
+INLINE void store_rows(const depthwise_tile *t, const int R, const int V, vec sums[][SINGLE_VECTORS])
+{
+    UNROLL
+    for (int o = 0; o < R; ++o) {
+        UNROLL
+        for (int v = 0; v < V; ++v) {
+            real *y = t->y + o * t->y_row + v * LANES * t->y_column;
+            dsc_int left = t->width - v * LANES;
+            vec sum = v_finish(t->finish, sums[o][v]);
+            if (t->y_column != 1)
+                v_scatter(y, t->y_column, sum, (int)(left < LANES ? left : LANES));
+            else if (left >= LANES)
+                v_store(y, sum);
+            else
+                v_store_masked(y, sum, v_mask(0, left));
+        }
+    }
+}
+
+INLINE void run_tile(const depthwise_tile *t, const int kind, const int R, const int V, const int masked)
+{
+    vec sums[TILE_ROWS][SINGLE_VECTORS];
+    UNROLL
+    for (int o = 0; o < R; ++o) {
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            sums[o][v] = v_spread(t->bias);
+    }
+    add_taps(t, kind, R, V, masked, sums);
+    store_rows(t, R, V, sums);
+}
+
+typedef void (*tile_function)(const depthwise_tile *);
+
+#define TILE(kind, R, V) \
+    static void tile_##kind##_##R##_##V(const depthwise_tile *t) { run_tile(t, kind, R, V, 0); } \
+    static void tile_##kind##_##R##_##V##_masked(const depthwise_tile *t) { run_tile(t, kind, R, V, 1); }
+#define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2) TILE(kind, R, 3) TILE(kind, R, 4)
+
+#if TILE_VECTORS == 2
+#undef TILES
+#define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2)
+#define ENTRIES(kind, R, suffix) {tile_##kind##_##R##_1##suffix, tile_##kind##_##R##_2##suffix}
+#else
+#define ENTRIES(kind, R, suffix) \
+    {tile_##kind##_##R##_1##suffix, tile_##kind##_##R##_2##suffix, \
+     tile_##kind##_##R##_3##suffix, tile_##kind##_##R##_4##suffix}
+#endif
+
+TILES(SHARED3, 4) TILES(SHARED3, 2) TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 2)
+TILE(UNSHARED, 1, 1) TILE(UNSHARED, 1, 2) TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
+
+/* [kind][R == 4][V - 1][masked] */
+static const tile_function tile_table[3][2][2][TILE_VECTORS] = {
+    {{ENTRIES(SHARED3, 2, ), ENTRIES(SHARED3, 2, _masked)}, {ENTRIES(SHARED3, 4, ), ENTRIES(SHARED3, 4, _masked)}},
+    {{ENTRIES(SHARED, 2, ), ENTRIES(SHARED, 2, _masked)}, {ENTRIES(SHARED, 4, ), ENTRIES(SHARED, 4, _masked)}},
+    {{ENTRIES(UNSHARED, 2, ), ENTRIES(UNSHARED, 2, _masked)}, {ENTRIES(UNSHARED, 4, ), ENTRIES(UNSHARED, 4, _masked)}},
+};
+
+/* Vectors of a single-row tile, by count: 1, 2, 4, 8. [log2][masked] */
+static const tile_function single_table[4][2] = {
+    {tile_UNSHARED_1_1, tile_UNSHARED_1_1_masked}, {tile_UNSHARED_1_2, tile_UNSHARED_1_2_masked},
+    {tile_UNSHARED_1_4, tile_UNSHARED_1_4_masked}, {tile_UNSHARED_1_8, tile_UNSHARED_1_8_masked},
+};
+
+#endif

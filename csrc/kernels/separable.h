@@ -1,0 +1,269 @@
+/* Pointwise convolution, alone or fed by a depthwise stage tile by tile, so that the depthwise result is never stored
+ * whole. Alone, the first stage is a copy (planar) or nothing (interleaved). */
+#ifndef DSCONV_SEPARABLE_H
+#define DSCONV_SEPARABLE_H
+
+#include "depthwise.h"
+#include "pointwise_tile.h"
+#include "transpose.h"
+
+#define MIXING_MOST 1024   /* channels that one pass sums over; more are summed in fixed blocks of this */
+#define PIXELS_MOST 1024   /* in a tile */
+
+static bool is_pointwise(const dsc_problem *p)
+{
+    return p->taps.data == NULL;
+}
+
+static dsc_int mixed_channels(const dsc_problem *p)
+{
+    return p->channels * p->multiplier;
+}
+
+/* Rows of the panel: pixels of a tile, as one run where y allows it, else every image row padded to whole vectors. */
+typedef struct { dsc_int segments, width, pitch, total; bool flat; } panel_shape;
+
+static panel_shape shape_panel(const dsc_problem *p, dsc_int rows, dsc_int columns)
+{
+    panel_shape s;
+    s.flat = rows == 1 || (columns == p->e.out[2] && p->y.step[1] == columns * p->y.step[2]);
+    s.segments = s.flat ? 1 : rows;
+    s.width = s.flat ? rows * columns : columns;
+    s.pitch = s.flat ? columns : round_up(columns, LANES);
+    s.total = s.flat ? round_up(rows * columns, LANES) : rows * s.pitch;
+    return s;
+}
+
+/* Elements between panel rows (planar) or pixels (interleaved): with room for one vector past the end, and off the
+ * powers of two whose rows would share cache sets. */
+static dsc_int panel_step(dsc_int total)
+{
+    dsc_int step = round_up(total, LANES) + LANES;
+    return step * (dsc_int)sizeof(real) % 512 == 0 ? step + LANES : step;
+}
+
+static void plan_separable_tiles(const dsc_problem *p, dsc_plan *plan, dsc_int pixels)
+{
+    const dsc_extent *e = &p->e;
+    if (e->out[2] <= pixels) {
+        dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1));
+        while (bands < e->out[1] && p->batch * e->out[0] * bands < p->threads)
+            bands = at_most(2 * bands, e->out[1]);
+        plan->column_width = e->out[2];
+        plan->band_rows = divide_up(e->out[1], bands);
+        if (bands > 2 && plan->band_rows > TILE_ROWS)
+            plan->band_rows -= plan->band_rows % TILE_ROWS;
+    } else {
+        plan->band_rows = e->out[1] >= TILE_ROWS && pixels >= 2 * TILE_ROWS * LANES ? TILE_ROWS : 1;
+        plan->column_width = at_least(pixels / plan->band_rows / LANES * LANES, LANES);
+        dsc_int pieces = divide_up(e->out[2], plan->column_width);
+        while (e->out[1] <= plan->band_rows && p->batch * e->out[0] * pieces < p->threads &&
+               plan->column_width > 4 * LANES)
+            pieces *= 2, plan->column_width = round_up(divide_up(e->out[2], pieces), LANES);
+    }
+}
+
+static void plan_separable(const dsc_problem *p, dsc_plan *plan)
+{
+    const dsc_extent *e = &p->e;
+    dsc_int block = at_most(mixed_channels(p), MIXING_MOST);
+    dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), PIXELS_MOST);
+    *plan = (dsc_plan){.mixing_block = block};
+    plan_separable_tiles(p, plan, at_least(pixels, LANES));
+    if (!is_pointwise(p))
+        plan_reading(p, plan);
+    set_tiles(e, plan);
+    panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
+    dsc_int wide = panel_step(s.total + LANES);
+    if (channels_dense(p)) {
+        plan->scratch += (size_t)(block * MIX_VECTORS * LANES + MIX_VECTORS * LANES) * sizeof(real) + 64;
+        wide = is_pointwise(p) ? 0 : s.total;
+        block = panel_step(block);
+    }
+    plan->scratch += (size_t)(wide * (block + 1)) * sizeof(real) + 64;
+    plan->items = p->batch * e->out[0] * plan->bands * plan->columns;
+    plan->work = output_volume(e) * (double)p->batch * (double)mixed_channels(p) *
+                 ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(e)));
+}
+
+/* Scratch of one thread, laid out. */
+typedef struct {
+    real *panel, *weights, *bias;
+    void *strips;
+    dsc_int step;
+    packed_channels packed;
+} separable_scratch;
+
+static real *aligned(void *p)
+{
+    return (real *)(((uintptr_t)p + 63) & ~(uintptr_t)63);
+}
+
+static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, void *memory)
+{
+    panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
+    separable_scratch scratch = {.panel = aligned(memory)};
+    real *rest;
+    if (channels_dense(p)) {
+        scratch.step = panel_step(plan->mixing_block);
+        scratch.weights = scratch.panel + (is_pointwise(p) ? 0 : s.total * scratch.step);
+        scratch.bias = scratch.weights + plan->mixing_block * MIX_VECTORS * LANES;
+        rest = aligned(scratch.bias + MIX_VECTORS * LANES);
+    } else {
+        scratch.step = panel_step(s.total + LANES);
+        rest = aligned(scratch.panel + plan->mixing_block * scratch.step);
+    }
+    scratch.strips = rest;
+    if (plan->path == INTERLEAVED)
+        scratch.packed = no_channels(p, rest);
+    return scratch;
+}
+
+/* Planar: channel k of the tile into one row of the panel. */
+static void fill_panel_row(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, const panel_shape *s,
+                           dsc_int k, const epilogue *finish, real *target, void *strips)
+{
+    if (!is_pointwise(p)) {
+        depthwise_plane(p, plan, t, k, finish, target, s->pitch, 1, strips);
+    } else {
+        const real *x = (const real *)p->x.data + t->image * p->x.batch + k * p->x.channel + t->depth * p->x.step[0] +
+                        t->row * p->x.step[1] + t->column * p->x.step[2];
+        for (dsc_int row = 0; row < t->rows; ++row)
+            copy_strided(target + row * s->pitch, x + row * p->x.step[1], p->x.step[2], t->columns);
+    }
+    for (dsc_int i = 0; i < s->segments; ++i) {
+        real *end = target + i * s->pitch + s->width;
+        if (s->width % LANES)
+            v_store(end, v_spread(end[-1]));
+    }
+}
+
+/* What both layouts fill in the same way. */
+static mixing_tile start_tile(const dsc_problem *p, const dsc_plan *plan, dsc_int first, const epilogue *finish)
+{
+    return (mixing_tile){
+        .depth = at_most(plan->mixing_block, mixed_channels(p) - first), .finish = finish, .resume = first > 0,
+        .last = first + plan->mixing_block >= mixed_channels(p),
+    };
+}
+
+static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
+                       const separable_scratch *scratch, real *y)
+{
+    const real *bias = (const real *)p->mixing_bias.data;
+    m.a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
+    m.a_row = p->mixing.row, m.a_step = p->mixing.column;
+    m.b_step = scratch->step;
+    m.row_bias = bias ? bias + t->image * p->mixing_bias.batch : NULL;
+    m.row_bias_step = p->mixing_bias.step;
+    m.y_row = p->y.channel, m.y_column = p->y.step[2];
+    for (dsc_int i = 0; i < s->segments; ++i) {
+        for (dsc_int column = 0; column < s->width;) {
+            int vectors = block_vectors(s->width - column);
+            m.b = scratch->panel + i * s->pitch + column;
+            m.y = y + i * p->y.step[1] + column * p->y.step[2];
+            m.width = at_most(s->width - column, vectors * LANES);
+            mix_rows(m, p->outputs, vectors);
+            column += vectors * LANES;
+        }
+    }
+}
+
+static void pack_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int count, real *packed)
+{
+    const real *bias = (const real *)p->mixing_bias.data;
+    for (dsc_int i = 0; i < MIX_VECTORS * LANES; ++i)
+        packed[i] = bias && i < count ? bias[image * p->mixing_bias.batch + (first + i) * p->mixing_bias.step] : 0;
+}
+
+/* Pixels of a tile are rows of the product: all at once where they are evenly spaced, else image row by image row. */
+static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_tile m, dsc_int first, const real *a,
+                            dsc_int a_line, const separable_scratch *scratch, real *y)
+{
+    const real *weights = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
+    bool flat = t->rows == 1 || (a_line == t->columns * m.a_row && p->y.step[1] == t->columns * p->y.step[2]);
+    dsc_int lines = flat ? 1 : t->rows, pixels = flat ? t->rows * t->columns : t->columns;
+    m.b = scratch->weights;
+    m.column_bias = scratch->bias;
+    m.y_row = p->y.step[2], m.y_column = p->y.channel;
+    for (dsc_int o = 0; o < p->outputs;) {
+        int vectors = block_vectors(p->outputs - o);
+        m.width = at_most(p->outputs - o, vectors * LANES);
+        m.b_step = vectors * LANES;
+        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m.width, m.depth, scratch->weights,
+                  vectors * LANES);
+        pack_bias(p, t->image, o, m.width, scratch->bias);
+        for (dsc_int i = 0; i < lines; ++i) {
+            m.a = a + i * a_line;
+            m.y = y + i * p->y.step[1] + o * p->y.channel;
+            mix_rows(m, pixels, vectors);
+        }
+        o += vectors * LANES;
+    }
+}
+
+static void run_planar_tile(const dsc_problem *p, const dsc_plan *plan, const output_tile *t,
+                            const separable_scratch *scratch, const epilogue *inner, const epilogue *outer, real *y)
+{
+    panel_shape s = shape_panel(p, t->rows, t->columns);
+    for (dsc_int first = 0; first == 0 || first < mixed_channels(p); first += plan->mixing_block) {
+        mixing_tile m = start_tile(p, plan, first, outer);
+        for (dsc_int k = 0; k < m.depth; ++k)
+            fill_panel_row(p, plan, t, &s, first + k, inner, scratch->panel + k * scratch->step, scratch->strips);
+        mix_planar(p, t, &s, m, first, scratch, y);
+        if (mixed_channels(p) == 0)
+            break;
+    }
+}
+
+/* The depthwise stage of channels [first, first + count) into scratch, one pixel after the other. */
+static void fill_pixels(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, separable_scratch *scratch,
+                        dsc_int first, dsc_int count, const epilogue *inner)
+{
+    dsc_int line = t->columns * scratch->step;
+    if (plan->path == INTERLEAVED) {
+        depthwise_pixels(p, t, &scratch->packed, first, count, inner, scratch->panel, line, scratch->step);
+        return;
+    }
+    for (dsc_int k = 0; k < count; ++k)
+        depthwise_plane(p, plan, t, first + k, inner, scratch->panel + k, line, scratch->step, scratch->strips);
+}
+
+static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, const output_tile *t,
+                                 separable_scratch *scratch, const epilogue *inner, const epilogue *outer, real *y)
+{
+    for (dsc_int first = 0; first == 0 || first < mixed_channels(p); first += plan->mixing_block) {
+        mixing_tile m = start_tile(p, plan, first, outer);
+        if (is_pointwise(p)) {
+            m.a_row = p->x.step[2], m.a_step = p->x.channel;
+            mix_interleaved(p, t, m, first,
+                            (const real *)p->x.data + t->image * p->x.batch + t->depth * p->x.step[0] +
+                                t->row * p->x.step[1] + t->column * p->x.step[2] + first * p->x.channel,
+                            p->x.step[1], scratch, y);
+        } else {
+            fill_pixels(p, plan, t, scratch, first, m.depth, inner);
+            m.a_row = scratch->step, m.a_step = 1;
+            mix_interleaved(p, t, m, first, scratch->panel, t->columns * scratch->step, scratch, y);
+        }
+        if (mixed_channels(p) == 0)
+            break;
+    }
+}
+
+static void run_separable(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *memory)
+{
+    epilogue inner = make_epilogue(p->taps_activation), outer = make_epilogue(p->mixing_activation);
+    separable_scratch scratch = lay_out(p, plan, memory);
+    item_cursor c = item_at(p, plan, 1, begin);
+    for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
+        output_tile t = tile_of(p, plan, &c);
+        real *y = (real *)p->y.data + t.image * p->y.batch + t.depth * p->y.step[0] + t.row * p->y.step[1] +
+                  t.column * p->y.step[2];
+        if (channels_dense(p))
+            run_interleaved_tile(p, plan, &t, &scratch, &inner, &outer, y);
+        else
+            run_planar_tile(p, plan, &t, &scratch, &inner, &outer, y);
+    }
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* Rows of an input plane copied into scratch: padded as asked, dense, split into one strip per phase of the stride. */
+#ifndef DSCONV_STRIP_H
+#define DSCONV_STRIP_H
+
+#include "../vec.h"
+#include "walk.h"
+
+/* One strip row: `span` padded positions from column `base`; position t lies at [t % phases][t / phases]. */
+typedef struct {
+    dsc_int base, span, width, step, phases, phase_pitch;
+    dsc_padding_mode mode;
+} strip_shape;
+
+/* target[j] = source[j * step] */
+static void copy_strided(real *target, const real *source, dsc_int step, dsc_int count)
+{
+    dsc_int j = 0;
+    if (step == 1) {
+        memcpy(target, source, (size_t)count * sizeof(real));
+        return;
+    }
+    if (step == 2)
+        for (; 2 * (j + LANES) <= 2 * count - 1; j += LANES)
+            v_store(target + j, v_even(v_load(source + 2 * j), v_load(source + 2 * j + LANES)));
+    for (; j < count; ++j)
+        target[j] = source[j * step];
+}
+
+static void clear(real *p, dsc_int count)
+{
+    if (count > 0)
+        memset(p, 0, (size_t)count * sizeof(real));
+}
+
+static void fill_outside(const strip_shape *s, real *strip, const real *row, dsc_int first, dsc_int last)
+{
+    if (s->mode == DSC_ZEROS)
+        return;
+    for (dsc_int t = first; t < last; ++t)
+        strip[t % s->phases * s->phase_pitch + t / s->phases] =
+            row[dsc_source_index(s->base + t, s->width, s->mode) * s->step];
+}
+
+static void fill_strip(const strip_shape *s, real *strip, const real *row)
+{
+    dsc_int first = at_most(at_least(0, -s->base), s->span);
+    dsc_int last = at_least(first, at_most(s->span, s->width - s->base));
+    for (dsc_int phase = 0; phase < s->phases; ++phase) {
+        real *target = strip + phase * s->phase_pitch;
+        dsc_int begin = first > phase ? divide_up(first - phase, s->phases) : 0;
+        dsc_int end = at_least(begin, last > phase ? divide_up(last - phase, s->phases) : 0);
+        clear(target, begin);
+        if (end > begin)
+            copy_strided(target + begin, row + (s->base + begin * s->phases + phase) * s->step, s->phases * s->step,
+                         end - begin);
+        clear(target + end, s->phase_pitch - end);
+    }
+    fill_outside(s, strip, row, 0, first);
+    fill_outside(s, strip, row, last, s->span);
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* All kernels for one kernel set and one real type, as one table of functions. Compiled once per pair. */
+#include DSC_ISA
+#include DSC_REAL
+
+#include "separable.h"
+
+#define CHAINS 16
+
+/* Independent multiply-adds in registers: the rate that no kernel can exceed. */
+static double multiply_adds(dsc_int rounds)
+{
+    vec sums[CHAINS];
+    volatile real opaque = (real)0.5;
+    vec factor = v_spread(opaque), total = v_spread(0);
+    UNROLL
+    for (int i = 0; i < CHAINS; ++i)
+        sums[i] = v_spread((real)i);
+    for (dsc_int round = 0; round < rounds; ++round) {
+        UNROLL
+        for (int i = 0; i < CHAINS; ++i)
+            sums[i] = sums[i] * factor + factor;
+        __asm__ volatile("" : "+m"(round));
+    }
+    UNROLL
+    for (int i = 0; i < CHAINS; ++i)
+        total += sums[i];
+    opaque = total[0];
+    return (double)rounds * CHAINS * LANES;
+}
+
+#define JOIN_(a, b, c) a##b##_##c
+#define JOIN(a, b, c) JOIN_(a, b, c)
+#define TABLE JOIN(dsc_table_, ISA, DSC_SUFFIX)
+
+extern const dsc_table TABLE;
+const dsc_table TABLE = {
+    .operation = {
+        [DSC_DEPTHWISE] = {plan_depthwise, run_depthwise},
+        [DSC_POINTWISE] = {plan_separable, run_separable},
+        [DSC_SEPARABLE] = {plan_separable, run_separable},
+    },
+    .multiply_adds = multiply_adds,
+};

@@ -1,0 +1,47 @@
+/* Transposing a block of a matrix: log2(LANES) rounds of interleaving a square of vectors. */
+#ifndef DSCONV_TRANSPOSE_H
+#define DSCONV_TRANSPOSE_H
+
+#include "../vec.h"
+#include "walk.h"
+
+/* target[c * target_row + r] = source[r * source_row + c] for one LANES x LANES square. */
+static void transpose_square(const real *source, dsc_int source_row, real *target, dsc_int target_row)
+{
+    vec a[LANE_COUNT], b[LANE_COUNT];
+    UNROLL
+    for (int i = 0; i < LANE_COUNT; ++i)
+        a[i] = v_load(source + i * source_row);
+    UNROLL
+    for (int width = 1; width < LANE_COUNT; width *= 2) {
+        UNROLL
+        for (int i = 0; i < LANE_COUNT / 2; ++i) {
+            b[2 * i] = v_zip_low(a[i], a[i + LANE_COUNT / 2]);
+            b[2 * i + 1] = v_zip_high(a[i], a[i + LANE_COUNT / 2]);
+        }
+        UNROLL
+        for (int i = 0; i < LANE_COUNT; ++i)
+            a[i] = b[i];
+    }
+    UNROLL
+    for (int i = 0; i < LANE_COUNT; ++i)
+        v_store(target + i * target_row, a[i]);
+}
+
+/* The same for any rows x columns of a source of any steps. Target rows are padded to `width` with copies of the last
+ * source row: lanes that compute on them then raise no floating-point flag that a real lane does not. */
+static void transpose(const real *source, dsc_int source_row, dsc_int source_column, dsc_int rows, dsc_int columns,
+                      real *target, dsc_int width)
+{
+    dsc_int squares = source_column == 1 ? columns / LANES * LANES : 0, full = rows / LANES * LANES;
+    for (dsc_int r = 0; r < full; r += LANES)
+        for (dsc_int c = 0; c < squares; c += LANES)
+            transpose_square(source + r * source_row + c, source_row, target + c * width + r, width);
+    for (dsc_int r = 0; r < width; ++r) {
+        const real *row = source + at_most(r, rows - 1) * source_row;
+        for (dsc_int c = r < full ? squares : 0; c < columns; ++c)
+            target[c * width + r] = row[c * source_column];
+    }
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* The vector type of one ISA x real type: load, store, lane ranges, interleaving. */
+#ifndef DSCONV_VEC_H
+#define DSCONV_VEC_H
+
+#include <string.h>
+
+#include "dsconv.h"
+
+#define LANES ((int)(VECTOR_BYTES / sizeof(real)))
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef lane ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+INLINE vec v_load(const real *p) { return *(const loose_vec *)p; }
+INLINE void v_store(real *p, vec v) { *(loose_vec *)p = v; }
+
+#define LANES_4(f) f(0), f(1), f(2), f(3)
+#define LANES_8(f) LANES_4(f), f(4), f(5), f(6), f(7)
+#define LANES_16(f) LANES_8(f), f(8), f(9), f(10), f(11), f(12), f(13), f(14), f(15)
+#define LANE_COUNT (VECTOR_BYTES * 8 / REAL_BITS)
+#if LANE_COUNT == 2
+#define EACH_LANE(f) f(0), f(1)
+#elif LANE_COUNT == 4
+#define EACH_LANE(f) LANES_4(f)
+#elif LANE_COUNT == 8
+#define EACH_LANE(f) LANES_8(f)
+#else
+#define EACH_LANE(f) LANES_16(f)
+#endif
+
+#define SAME(i) value
+INLINE vec v_spread(real value) { return (vec){EACH_LANE(SAME)}; }
+INLINE ivec v_ispread(lane value) { return (ivec){EACH_LANE(SAME)}; }
+#define OWN(i) i
+INLINE ivec v_iota(void) { return (ivec){EACH_LANE(OWN)}; }
+
+/* a0 b0 a1 b1 ...: the first and the second half of the interleaved pair; and the reverse. */
+#define ZIP_LOW(i) ((i) / 2 + (i) % 2 * LANE_COUNT)
+#define ZIP_HIGH(i) (ZIP_LOW(i) + LANE_COUNT / 2)
+#define EVEN(i) (2 * (i))
+#define ODD(i) (2 * (i) + 1)
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, f) __builtin_shufflevector(a, b, EACH_LANE(f))
+#else
+#define SHUFFLE(a, b, f) __builtin_shuffle(a, b, (ivec){EACH_LANE(f)})
+#endif
+INLINE vec v_zip_low(vec a, vec b) { return SHUFFLE(a, b, ZIP_LOW); }
+INLINE vec v_zip_high(vec a, vec b) { return SHUFFLE(a, b, ZIP_HIGH); }
+INLINE vec v_even(vec a, vec b) { return SHUFFLE(a, b, EVEN); }
+INLINE vec v_odd(vec a, vec b) { return SHUFFLE(a, b, ODD); }
+
+#ifdef VECTOR_MASKS
+#include VECTOR_MASKS
+#else
+#include "isa/generic_mask.h"
+#endif
+
+INLINE vec v_select(ivec which, vec yes, vec no)
+{
+    return (vec)(((ivec)yes & which) | ((ivec)no & ~which));
+}
+
+INLINE vec v_abs(vec v)
+{
+    return (vec)((ivec)v & (ivec)~(ivec)v_spread((real)-0.0));
+}
+
+/* `count` lanes to or from memory `step` elements apart. */
+static inline void v_scatter(real *p, dsc_int step, vec v, int count)
+{
+    real lanes[LANES];
+    memcpy(lanes, &v, sizeof v);
+    for (int i = 0; i < count; ++i)
+        p[i * step] = lanes[i];
+}
+
+static inline vec v_gather(const real *p, dsc_int step, int count)
+{
+    real lanes[LANES] = {0};
+    vec v;
+    for (int i = 0; i < count; ++i)
+        lanes[i] = p[i * step];
+    memcpy(&v, lanes, sizeof v);
+    return v;
+}
+
+#endif
