@@ -1,0 +1,1 @@
+"""Speed of dsconv beside other libraries: ``python -m benchmarks``."""
