@@ -15,6 +15,13 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
+/* Keep a loaded vector in its register: gcc would rather load it again for each use. */
+#ifdef VECTOR_KEEP
+#define V_KEEP(v) __asm__("" : VECTOR_KEEP(v))
+#else
+#define V_KEEP(v) (void)(v)
+#endif
+
 INLINE vec v_load(const real *p) { return *(const loose_vec *)p; }
 INLINE void v_store(real *p, vec v) { *(loose_vec *)p = v; }
 
@@ -70,7 +77,7 @@ INLINE vec v_abs(vec v)
 }
 
 /* `count` lanes to or from memory `step` elements apart. */
-static inline void v_scatter(real *p, dsc_int step, vec v, int count)
+static __attribute__((noinline, unused)) void v_scatter(real *p, dsc_int step, vec v, int count)
 {
     real lanes[LANES];
     memcpy(lanes, &v, sizeof v);
@@ -78,7 +85,7 @@ static inline void v_scatter(real *p, dsc_int step, vec v, int count)
         p[i * step] = lanes[i];
 }
 
-static inline vec v_gather(const real *p, dsc_int step, int count)
+static __attribute__((noinline, unused)) vec v_gather(const real *p, dsc_int step, int count)
 {
     real lanes[LANES] = {0};
     vec v;

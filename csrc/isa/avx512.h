@@ -3,3 +3,4 @@
 #define VECTOR_BYTES 64
 #define VECTOR_REGISTERS 32
 #define VECTOR_MASKS "isa/avx512_mask.h"
+#define VECTOR_KEEP "+v"

@@ -2,3 +2,6 @@
 #define ISA baseline
 #define VECTOR_BYTES 16
 #define VECTOR_REGISTERS 16
+#ifdef __x86_64__
+#define VECTOR_KEEP "+x"
+#endif

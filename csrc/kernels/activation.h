@@ -123,7 +123,7 @@ static inline vec v_activate(dsc_activation activation, vec x)
 }
 
 /* In place, for the activations that do not fit into a kernel's epilogue (see epilogue.h). */
-static void activate(dsc_activation activation, real *p, dsc_int step, dsc_int count)
+static __attribute__((noinline)) void activate(dsc_activation activation, real *p, dsc_int step, dsc_int count)
 {
     for (dsc_int i = 0; i < count; i += LANES) {
         int here = (int)(count - i < LANES ? count - i : LANES);

@@ -38,7 +38,7 @@ static int choose_path(const dsc_problem *p)
     bool packs = kernel_volume(e) * (double)(padded_channels(p) * sizeof(real)) <= PACKED_BYTES_MOST;
     if (kernel_volume(e) > TAPS_MOST)
         return ELEMENTS;
-    if (p->x.step[2] == 1 && e->stride[2] == 1 && e->mode == DSC_ZEROS)
+    if (p->x.step[2] == 1 && e->stride[2] <= 2 && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
         return IN_PLACE;
     if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && e->mode == DSC_ZEROS && packs && p->channels >= LANES / 4)
         return INTERLEAVED;

@@ -101,6 +101,7 @@ INLINE void add_row_three(const channel_tile *t, const int P, const int V, const
             if (clipped && (start + c < 0 || start + c >= r->e->in[2]))
                 continue;
             vec x = load_channels(row + (start + c) * r->x_step[2] + v * LANES, tail, m);
+            V_KEEP(x);
             UNROLL
             for (int p = c > 2 ? c - 2 : 0; p < P && p <= c; ++p)
                 sums[p][v] += tap[c - p] * x;

@@ -5,7 +5,7 @@
 #ifndef DSCONV_DEPTHWISE_PLANAR_H
 #define DSCONV_DEPTHWISE_PLANAR_H
 
-#include "depthwise_tile.h"
+#include "depthwise_rolling.h"
 #include "strip.h"
 
 enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
@@ -57,85 +57,131 @@ typedef struct {
     bool padded;             /* columns have been padded: nothing to mask, and every row exists in modes but zeros */
 } plane_source;
 
-static tile_function choose_tile(int kind, int rows, dsc_int vectors, bool masked, int *taken)
+static int log2_at_most(dsc_int n, int most)
 {
-    if (rows == 1) {
-        int log2 = vectors >= 8 ? 3 : vectors >= 4 ? 2 : vectors >= 2 ? 1 : 0;
-        *taken = 1 << log2;
-        return single_table[log2][masked];
-    }
-    dsc_int pieces = divide_up(vectors, TILE_VECTORS);
-    *taken = (int)divide_up(vectors, pieces);
-    return tile_table[kind][rows == TILE_ROWS][masked][*taken - 1];
+    int log2 = 0;
+    while (log2 < most && (dsc_int)2 << log2 <= n)
+        ++log2;
+    return log2;
 }
 
-/* One tile row: all columns of the region. */
-static void run_tile_row(const plane_region *r, const plane_source *s, depthwise_tile *t, int kind, int rows,
-                         const real *x, real *y)
+/* May lanes of these vectors, for any column tap, lie outside x? Lane l of the tile reads position start + l * step. */
+static bool needs_mask(const plane_region *r, const plane_source *s, dsc_int start, dsc_int vectors)
 {
     const dsc_extent *e = r->e;
-    for (dsc_int done = 0, taken; done < r->columns; done += taken * LANES) {
+    dsc_int reach = (e->kernel[2] - 1) * e->dilation[2] + vectors * LANES * e->stride[2];
+    return !s->padded && (start < 0 || start + reach > e->in[2]);
+}
+
+static void set_columns(const plane_region *r, depthwise_tile *t, dsc_int start, bool masked)
+{
+    const dsc_extent *e = r->e;
+    t->column_first = 0, t->column_last = e->kernel[2];
+    if (!masked)
+        return;
+    clip_taps(start, e->dilation[2], e->kernel[2], e->in[2], (t->width - 1) * e->stride[2], &t->column_first,
+              &t->column_last);
+    t->inside_low = -start, t->inside_high = e->in[2] - start;
+}
+
+/* All columns of the region, tile by tile. `table`: functions by [log2 vectors][masked]. */
+static void run_columns(const plane_region *r, const plane_source *s, depthwise_tile *t, const tile_function (*table)[2],
+                        int most, const real *x, real *y)
+{
+    const dsc_extent *e = r->e;
+    dsc_int x_step = s->padded ? 1 : e->stride[2];
+    for (dsc_int done = 0; done < r->columns;) {
         dsc_int left = r->columns - done, start = (r->column + done) * e->stride[2] - e->low[2];
-        dsc_int vectors = divide_up(left, LANES), reach = (e->kernel[2] - 1) * e->dilation[2];
-        int count;
-        bool masked = false;
-        choose_tile(kind, rows, vectors, false, &count);
-        if (!s->padded)
-            masked = start < 0 || start + reach + count * LANES > e->in[2];
-        tile_function run = choose_tile(kind, rows, vectors, masked, &count);
-        taken = count;
-        t->width = at_most(left, taken * LANES);
-        if (masked) {
-            clip_taps(start, e->dilation[2], e->kernel[2], e->in[2], t->width - 1, &t->column_first, &t->column_last);
-            t->inside_low = -start, t->inside_high = e->in[2] - start;
-        } else {
-            t->column_first = 0, t->column_last = e->kernel[2];
-        }
-        t->x = x + done;
+        int log2 = log2_at_most(divide_up(left, LANES), most);
+        bool masked = needs_mask(r, s, start, 1 << log2);
+        t->width = at_most(left, (dsc_int)LANES << log2);
+        set_columns(r, t, start, masked);
+        t->x = x + done * x_step;
         t->y = y + done * r->y_column;
-        run(t);
+        table[log2][masked](t);
+        done += t->width;
     }
 }
 
-static void run_rows(const plane_region *r, const plane_source *s, depthwise_tile *t, int kind, dsc_int row, int rows)
+/* The same for rolling tiles: as many vectors as need no mask, or as many as do. */
+static void run_rolling_columns(const plane_region *r, const plane_source *s, depthwise_tile *t, int kind, const real *x,
+                                real *y)
+{
+    const dsc_extent *e = r->e;
+    for (dsc_int done = 0; done < r->columns;) {
+        dsc_int left = r->columns - done, start = r->column + done - e->low[2];
+        bool masked = needs_mask(r, s, start, 1);
+        dsc_int vectors = divide_up(left, LANES);
+        if (!masked && !s->padded)
+            vectors = at_most(vectors, (e->in[2] - start - (e->kernel[2] - 1) * e->dilation[2]) / LANES);
+        int log2 = log2_at_most(vectors, masked ? 1 : TILE_VECTORS == 4 ? 2 : 1);
+        if (masked && log2 == 1 && !needs_mask(r, s, start + LANES, 1))
+            log2 = 0;
+        t->width = at_most(left, (dsc_int)LANES << log2);
+        set_columns(r, t, start, masked);
+        t->x = x + done;
+        t->y = y + done * r->y_column;
+        rolling_table[kind][masked][log2](t);
+        done += t->width;
+    }
+}
+
+/* Output rows row, row + apart, ... `rows` of them. */
+static void run_rows(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, int kind, dsc_int row,
+                     dsc_int rows)
 {
     const dsc_extent *e = r->e;
     dsc_int position = row * e->stride[1] - e->low[1];
     const real *x = s->origin + (position - s->top) * s->row;
+    real *y = r->y + (row - r->row) * r->y_row;
     t->top = position;
     if (e->mode != DSC_ZEROS)
         t->top = 0, t->height = INT64_MAX;
+    t->rows = rows;
     t->row_first = 0, t->row_last = rows + e->kernel[1] - 1;
-    if (e->mode == DSC_ZEROS && kind != UNSHARED)
+    if (e->mode == DSC_ZEROS)
         clip_taps(position, e->dilation[1], t->row_last, e->in[1], 0, &t->row_first, &t->row_last);
-    run_tile_row(r, s, t, kind, rows, x, r->y + (row - r->row) * r->y_row);
+    if (rolling != NOT_ROLLING)
+        run_rolling_columns(r, s, t, rolling, x, y);
+    else
+        run_columns(r, s, t, tile_table[kind][rows == TILE_ROWS ? 2 : rows - 1], tile_vectors_log2(kind, (int)rows), x, y);
 }
 
-static int row_sharing(const dsc_extent *e)
+static bool rows_share(const dsc_extent *e)
 {
-    if (e->kernel[1] == 1 || e->dilation[1] % e->stride[1] != 0)
-        return UNSHARED;
-    return e->kernel[1] == 3 ? SHARED3 : SHARED;
+    return e->kernel[1] > 1 && e->dilation[1] % e->stride[1] == 0;
 }
 
-/* Output rows that are one row tap apart share input: take tiles of rows `apart` steps from each other. */
+static int choose_rolling(const dsc_extent *e, const plane_source *s, bool one_slice)
+{
+    if (!rows_share(e) || e->stride[2] != 1 || (!s->padded && e->kernel[2] > ROLLING_COLUMNS))
+        return NOT_ROLLING;
+    switch (e->kernel[1]) {
+    case 3: return one_slice && e->kernel[2] == 3 ? ROLLING_3_3 : ROLLING_3;
+    case 5: return ROLLING_5;
+    case 7: return ROLLING_7;
+    default: return NOT_ROLLING;
+    }
+}
+
+/* Output rows that are one row tap apart share input: tiles take rows `apart` steps from each other. */
 static void run_region(const plane_region *r, const plane_source *s, depthwise_tile *t)
 {
     const dsc_extent *e = r->e;
-    int kind = row_sharing(e);
-    dsc_int apart = kind == UNSHARED ? 1 : e->dilation[1] / e->stride[1];
-    int most = e->kernel[1] == 1 || r->rows < 2 ? 1 : kind == SHARED && e->kernel[1] < TILE_ROWS ? 2 : TILE_ROWS;
+    int rolling = choose_rolling(e, s, t->depth_first == 0 && t->depth_last == 1), single = !s->padded && e->stride[2] == 2 ? UNSHARED_BY_TWO : UNSHARED;
+    bool share = rows_share(e) && single == UNSHARED;
+    dsc_int apart = share ? e->dilation[1] / e->stride[1] : 1;
+    dsc_int most = rolling != NOT_ROLLING ? r->rows : e->kernel[1] == 1 ? 1 : share && e->kernel[1] < TILE_ROWS ? 2 : TILE_ROWS;
     t->row = e->dilation[1] * s->row;
     t->output_row = e->stride[1] * s->row;
     t->y_row = r->y_row * apart;
-    for (dsc_int first = 0; first < at_most(apart, r->rows); ++first) {
-        for (dsc_int row = first; row < r->rows;) {
-            dsc_int left = divide_up(r->rows - row, apart);
-            int rows = left >= TILE_ROWS && most == TILE_ROWS ? TILE_ROWS : left >= 2 && most >= 2 ? 2 : 1;
-            run_rows(r, s, t, rows == 1 ? UNSHARED : kind, r->row + row, rows);
-            row += rows * apart;
+    for (dsc_int first = 0; first < at_most(apart, r->rows); ++first)
+        for (dsc_int row = first, rows; row < r->rows; row += rows * apart) {
+            rows = divide_up(r->rows - row, apart);
+            if (rolling == NOT_ROLLING)
+                rows = rows >= TILE_ROWS && most == TILE_ROWS ? TILE_ROWS : rows >= 2 && most >= 2 ? 2 : 1;
+            run_rows(r, s, t, rolling, share && rows > 1 ? SHARED : single, r->row + row, rows);
         }
-    }
 }
 
 static void depthwise_in_place(const plane_region *r)
@@ -143,7 +189,7 @@ static void depthwise_in_place(const plane_region *r)
     const dsc_extent *e = r->e;
     depthwise_tile t = region_tile(r);
     plane_source s = {
-        .origin = r->x + (r->depth * e->stride[0] - e->low[0]) * r->x_step[0] + (r->column - e->low[2]),
+        .origin = r->x + (r->depth * e->stride[0] - e->low[0]) * r->x_step[0] + (r->column * e->stride[2] - e->low[2]),
         .row = r->x_step[1], .top = 0,
     };
     t.slice = e->dilation[0] * r->x_step[0];

@@ -6,6 +6,7 @@
 #define DSCONV_DEPTHWISE_TILE_H
 
 #include "epilogue.h"
+#include "walk.h"
 
 #if VECTOR_REGISTERS >= 32
 #define TILE_VECTORS 4
@@ -22,6 +23,7 @@ typedef struct {
     dsc_int slice, row;               /* steps from one depth tap, one row tap to the next */
     dsc_int output_row;               /* step of x from one output row to the next (only where rows share nothing) */
     dsc_int depth_first, depth_last;  /* taps that exist */
+    dsc_int rows;                     /* output rows (rolling tiles only; others know theirs) */
     dsc_int row_first, row_last;      /* shared rows: input rows of the tile that exist */
     dsc_int top, height;              /* unshared rows: input row of output row 0, tap 0; rows that exist */
     dsc_int row_stride, row_dilation;
@@ -81,8 +83,10 @@ INLINE void column_masks(const depthwise_tile *t, const int V, dsc_int column, m
 INLINE void load_row(const real *p, const int V, const int masked, const mask *masks, vec *x)
 {
     UNROLL
-    for (int v = 0; v < V; ++v)
+    for (int v = 0; v < V; ++v) {
         x[v] = masked ? v_load_masked(p + v * LANES, masks[v]) : v_load(p + v * LANES);
+        V_KEEP(x[v]);
+    }
 }
 
 INLINE void add_row(vec *sums, const int V, const int masked, const mask *masks, const vec *x, vec tap)
@@ -92,24 +96,7 @@ INLINE void add_row(vec *sums, const int V, const int masked, const mask *masks,
         sums[v] = masked ? v_add_product_masked(sums[v], x[v], tap, masks[v]) : sums[v] + x[v] * tap;
 }
 
-/* Output rows that lie one row tap apart, three row taps: input row r feeds rows r, r - 1, r - 2. */
-INLINE void add_column_shared3(const depthwise_tile *t, const int R, const int V, const int masked, const mask *masks,
-                               const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
-{
-    const vec tap[3] = {v_spread(taps[0]), v_spread(taps[t->tap_row]), v_spread(taps[2 * t->tap_row])};
-    UNROLL
-    for (int r = 0; r < R + 2; ++r) {
-        vec row[SINGLE_VECTORS];
-        if (r < t->row_first || r >= t->row_last)
-            continue;
-        load_row(x + r * t->row, V, masked, masks, row);
-        UNROLL
-        for (int o = r > 2 ? r - 2 : 0; o < R && o <= r; ++o)
-            add_row(sums[o], V, masked, masks, row, tap[r - o]);
-    }
-}
-
-/* The same for any number of row taps >= R. */
+/* Output rows that lie one row tap apart, at least R row taps: input row r feeds rows r, r - 1, ... */
 INLINE void add_column_shared(const depthwise_tile *t, const int R, const int V, const int masked, const mask *masks,
                               const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
 {
@@ -143,10 +130,38 @@ INLINE void add_column_shared(const depthwise_tile *t, const int R, const int V,
     }
 }
 
-/* Output rows that share no input row. */
-INLINE void add_column_unshared(const depthwise_tile *t, const int R, const int V, const int masked,
-                                const mask *masks, const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
+/* Lane l at position 2 * l: every second element of two vectors. */
+INLINE void load_row_by_two(const real *p, const int V, const int masked, const mask (*pairs)[2], vec *x)
 {
+    UNROLL
+    for (int v = 0; v < V; ++v) {
+        const real *q = p + 2 * v * LANES;
+        x[v] = masked ? v_even(v_load_masked(q, pairs[v][0]), v_load_masked(q + LANES, pairs[v][1]))
+                      : v_even(v_load(q), v_load(q + LANES));
+    }
+}
+
+INLINE void column_masks_by_two(const depthwise_tile *t, const int V, dsc_int column, mask (*pairs)[2], mask *masks)
+{
+    dsc_int low = t->inside_low - column * t->dilation, high = t->inside_high - column * t->dilation;
+    dsc_int first = low > 0 ? (low + 1) / 2 : 0, last = at_most(high > 0 ? (high + 1) / 2 : 0, t->width);
+    UNROLL
+    for (int v = 0; v < V; ++v) {
+        pairs[v][0] = v_mask(low - 2 * v * LANES, high - 2 * v * LANES);
+        pairs[v][1] = v_mask(low - (2 * v + 1) * LANES, high - (2 * v + 1) * LANES);
+        masks[v] = v_mask(first - v * LANES, last - v * LANES);
+    }
+}
+
+/* Output rows that share no input row; the outputs of a row read every STEPth element. */
+INLINE void add_column_unshared(const depthwise_tile *t, const int STEP, const int R, const int V, const int masked,
+                                dsc_int column, const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
+{
+    mask masks[SINGLE_VECTORS], pairs[SINGLE_VECTORS][2];
+    if (masked && STEP == 2)
+        column_masks_by_two(t, V, column, pairs, masks);
+    else if (masked)
+        column_masks(t, V, column, masks);
     for (dsc_int j = 0; j < t->kernel_rows; ++j) {
         vec tap = v_spread(taps[j * t->tap_row]);
         UNROLL
@@ -155,13 +170,16 @@ INLINE void add_column_unshared(const depthwise_tile *t, const int R, const int 
             dsc_int source = t->top + o * t->row_stride + j * t->row_dilation;
             if (source < 0 || source >= t->height)
                 continue;
-            load_row(x + o * t->output_row + j * t->row, V, masked, masks, row);
+            if (STEP == 2)
+                load_row_by_two(x + o * t->output_row + j * t->row, V, masked, pairs, row);
+            else
+                load_row(x + o * t->output_row + j * t->row, V, masked, masks, row);
             add_row(sums[o], V, masked, masks, row, tap);
         }
     }
 }
 
-enum { SHARED3, SHARED, UNSHARED };
+enum { SHARED, UNSHARED, UNSHARED_BY_TWO };
 
 INLINE void add_taps(const depthwise_tile *t, const int kind, const int R, const int V, const int masked,
                      vec sums[][SINGLE_VECTORS])
@@ -170,35 +188,31 @@ INLINE void add_taps(const depthwise_tile *t, const int kind, const int R, const
         const real *slice = t->x + k * t->slice, *taps = t->taps + k * t->tap_depth;
         for (tap_column c = first_column(t); c.index < t->column_last; next_column(t, &c)) {
             const real *x = slice + c.offset, *column = taps + c.index * t->tap_column;
-            mask masks[SINGLE_VECTORS];
-            if (masked)
-                column_masks(t, V, c.index, masks);
-            if (kind == SHARED3)
-                add_column_shared3(t, R, V, masked, masks, x, column, sums);
-            else if (kind == SHARED)
+            if (kind == SHARED) {
+                mask masks[SINGLE_VECTORS];
+                if (masked)
+                    column_masks(t, V, c.index, masks);
                 add_column_shared(t, R, V, masked, masks, x, column, sums);
-            else
-                add_column_unshared(t, R, V, masked, masks, x, column, sums);
+            } else {
+                add_column_unshared(t, kind == UNSHARED ? 1 : 2, R, V, masked, c.index, x, column, sums);
+            }
         }
     }
 }
 
-INLINE void store_rows(const depthwise_tile *t, const int R, const int V, vec sums[][SINGLE_VECTORS])
+INLINE void store_row(const depthwise_tile *t, const int V, real *y, const vec *sums)
 {
     UNROLL
-    for (int o = 0; o < R; ++o) {
-        UNROLL
-        for (int v = 0; v < V; ++v) {
-            real *y = t->y + o * t->y_row + v * LANES * t->y_column;
-            dsc_int left = t->width - v * LANES;
-            vec sum = v_finish(t->finish, sums[o][v]);
-            if (t->y_column != 1)
-                v_scatter(y, t->y_column, sum, (int)(left < LANES ? left : LANES));
-            else if (left >= LANES)
-                v_store(y, sum);
-            else
-                v_store_masked(y, sum, v_mask(0, left));
-        }
+    for (int v = 0; v < V; ++v) {
+        real *target = y + v * LANES * t->y_column;
+        dsc_int left = t->width - v * LANES;
+        vec sum = v_finish(t->finish, sums[v]);
+        if (t->y_column != 1)
+            v_scatter(target, t->y_column, sum, (int)(left < LANES ? left : LANES));
+        else if (left >= LANES)
+            v_store(target, sum);
+        else
+            v_store_masked(target, sum, v_mask(0, left));
     }
 }
 
@@ -212,7 +226,9 @@ INLINE void run_tile(const depthwise_tile *t, const int kind, const int R, const
             sums[o][v] = v_spread(t->bias);
     }
     add_taps(t, kind, R, V, masked, sums);
-    store_rows(t, R, V, sums);
+    UNROLL
+    for (int o = 0; o < R; ++o)
+        store_row(t, V, t->y + o * t->y_row, sums[o]);
 }
 
 typedef void (*tile_function)(const depthwise_tile *);
@@ -220,32 +236,34 @@ typedef void (*tile_function)(const depthwise_tile *);
 #define TILE(kind, R, V) \
     static void tile_##kind##_##R##_##V(const depthwise_tile *t) { run_tile(t, kind, R, V, 0); } \
     static void tile_##kind##_##R##_##V##_masked(const depthwise_tile *t) { run_tile(t, kind, R, V, 1); }
-#define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2) TILE(kind, R, 3) TILE(kind, R, 4)
-
-#if TILE_VECTORS == 2
-#undef TILES
 #define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2)
-#define ENTRIES(kind, R, suffix) {tile_##kind##_##R##_1##suffix, tile_##kind##_##R##_2##suffix}
+#define ENTRY(name) {name, name##_masked}
+#define ENTRIES(kind, R) {ENTRY(tile_##kind##_##R##_1), ENTRY(tile_##kind##_##R##_2)}
+
+TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 2) TILES(UNSHARED, 1)
+TILES(UNSHARED_BY_TWO, 4) TILES(UNSHARED_BY_TWO, 2) TILES(UNSHARED_BY_TWO, 1)
+TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
+#if TILE_VECTORS == 4
+TILE(SHARED, 4, 4) TILE(SHARED, 2, 4) TILE(UNSHARED, 4, 4) TILE(UNSHARED, 2, 4)
+#define ENTRIES_MORE(kind, R) {ENTRY(tile_##kind##_##R##_1), ENTRY(tile_##kind##_##R##_2), ENTRY(tile_##kind##_##R##_4)}
 #else
-#define ENTRIES(kind, R, suffix) \
-    {tile_##kind##_##R##_1##suffix, tile_##kind##_##R##_2##suffix, \
-     tile_##kind##_##R##_3##suffix, tile_##kind##_##R##_4##suffix}
+#define ENTRIES_MORE ENTRIES
 #endif
 
-TILES(SHARED3, 4) TILES(SHARED3, 2) TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 2)
-TILE(UNSHARED, 1, 1) TILE(UNSHARED, 1, 2) TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
-
-/* [kind][R == 4][V - 1][masked] */
-static const tile_function tile_table[3][2][2][TILE_VECTORS] = {
-    {{ENTRIES(SHARED3, 2, ), ENTRIES(SHARED3, 2, _masked)}, {ENTRIES(SHARED3, 4, ), ENTRIES(SHARED3, 4, _masked)}},
-    {{ENTRIES(SHARED, 2, ), ENTRIES(SHARED, 2, _masked)}, {ENTRIES(SHARED, 4, ), ENTRIES(SHARED, 4, _masked)}},
-    {{ENTRIES(UNSHARED, 2, ), ENTRIES(UNSHARED, 2, _masked)}, {ENTRIES(UNSHARED, 4, ), ENTRIES(UNSHARED, 4, _masked)}},
+/* [kind][log2 rows][log2 vectors][masked]; single rows are never shared. */
+static const tile_function tile_table[3][3][4][2] = {
+    [SHARED] = {{{NULL}}, ENTRIES_MORE(SHARED, 2), ENTRIES_MORE(SHARED, 4)},
+    [UNSHARED] = {{ENTRY(tile_UNSHARED_1_1), ENTRY(tile_UNSHARED_1_2), ENTRY(tile_UNSHARED_1_4), ENTRY(tile_UNSHARED_1_8)},
+                  ENTRIES_MORE(UNSHARED, 2), ENTRIES_MORE(UNSHARED, 4)},
+    [UNSHARED_BY_TWO] = {ENTRIES(UNSHARED_BY_TWO, 1), ENTRIES(UNSHARED_BY_TWO, 2), ENTRIES(UNSHARED_BY_TWO, 4)},
 };
 
-/* Vectors of a single-row tile, by count: 1, 2, 4, 8. [log2][masked] */
-static const tile_function single_table[4][2] = {
-    {tile_UNSHARED_1_1, tile_UNSHARED_1_1_masked}, {tile_UNSHARED_1_2, tile_UNSHARED_1_2_masked},
-    {tile_UNSHARED_1_4, tile_UNSHARED_1_4_masked}, {tile_UNSHARED_1_8, tile_UNSHARED_1_8_masked},
-};
+/* Most vectors of a tile, as log2. */
+static inline int tile_vectors_log2(int kind, int rows)
+{
+    if (kind == UNSHARED_BY_TWO)
+        return 1;
+    return rows == 1 ? 3 : TILE_VECTORS == 4 ? 2 : 1;
+}
 
 #endif

@@ -26,10 +26,12 @@ static void copy_strided(real *target, const real *source, dsc_int step, dsc_int
         target[j] = source[j * step];
 }
 
-static void clear(real *p, dsc_int count)
+static inline void clear(real *p, dsc_int count)
 {
+    for (; count >= LANES; count -= LANES, p += LANES)
+        v_store(p, v_spread(0));
     if (count > 0)
-        memset(p, 0, (size_t)count * sizeof(real));
+        v_store_masked(p, v_spread(0), v_mask(0, count));
 }
 
 static void fill_outside(const strip_shape *s, real *strip, const real *row, dsc_int first, dsc_int last)
