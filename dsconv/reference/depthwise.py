@@ -1,0 +1,234 @@
+"""Depthwise convolution: every input channel meets its own M kernels, and no other channel.
+
+    y[c*M + m, p, q] = bias[c*M + m]
+                       + sum over i, j of  weight[c, m, i, j] * x[c, p*s + i*d - low, q*s + j*d - low]
+
+A tap that falls outside x is skipped under zero padding, and meets what `numpy.pad` puts there otherwise.
+"""
+
+import itertools
+
+import numpy as np
+
+from .activations import activate
+from .arguments import channels_first, finish, to_arrays
+from .padding import Geometry, output_size, pad, resolve_padding
+
+
+def depthwise_conv1d(
+    x,
+    weight,
+    bias=None,
+    *,
+    stride=1,
+    padding=0,
+    dilation=1,
+    padding_mode="zeros",
+    activation=None,
+    data_format="channels_first",
+    out=None,
+    dtype=None,
+    casting="same_kind",
+):
+    """Depthwise convolution of signals; see `depthwise_conv2d` for the arguments.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., C, w), or (..., w, C) for channels_last
+    weight : array_like, shape (C, M, j), or (C*M, 1, j)
+    bias : array_like, shape (C*M,), optional
+
+    Returns
+    -------
+    ndarray, shape (..., C*M, q), or (..., q, C*M)
+
+    Examples
+    --------
+    >>> from dsconv import reference
+    >>> reference.depthwise_conv1d([[1, 2, 3, 4]], [[[1, 10]]])
+    array([[21, 32, 43]])
+    """
+    geometry = Geometry.parse(1, stride, padding, dilation, padding_mode)
+    return _depthwise_conv(geometry, x, weight, bias, activation, data_format, out, dtype, casting)
+
+
+def depthwise_conv2d(
+    x,
+    weight,
+    bias=None,
+    *,
+    stride=1,
+    padding=0,
+    dilation=1,
+    padding_mode="zeros",
+    activation=None,
+    data_format="channels_first",
+    out=None,
+    dtype=None,
+    casting="same_kind",
+):
+    """Depthwise convolution of images, in plain NumPy and in any dtype.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., C, h, w), or (..., h, w, C) for channels_last
+        Any number of leading batch axes.
+    weight : array_like, shape (C, M, i, j), or (C*M, 1, i, j)
+        Output channel `c*M + m` is input channel c under `weight[c, m]`. Leading axes broadcast with x's.
+    bias : array_like, shape (C*M,), optional
+    stride, dilation : int or one int per spatial axis
+    padding : int, one int per axis, one (low, high) pair per axis, or a string
+        "valid", "same" (= "same_upper"), "same_lower", "full" or "causal".
+    padding_mode : {"zeros", "reflect", "symmetric", "replicate", "edge", "circular", "wrap"}
+        As in `numpy.pad`. Under "zeros" a padded tap is skipped, so an infinite weight makes no NaN there.
+    activation : {None, "relu", "relu6", "hardswish", "hardsigmoid", "silu", "sigmoid", "tanh", "gelu"}
+    data_format : {"channels_first", "channels_last"}
+    out : ndarray, optional
+        Written and returned; it may overlap any input.
+    dtype : dtype, optional
+        Computed in this type. By default in the type that NumPy promotes the inputs to, unchanged: integers
+        stay integers (and wrap as NumPy's do), objects stay objects.
+    casting : str
+        Which casts to `dtype` and `out` are allowed.
+
+    Returns
+    -------
+    ndarray, shape (..., C*M, p, q), or (..., p, q, C*M)
+
+    Raises
+    ------
+    ValueError
+        For sizes that disagree, an empty kernel, a depth multiplier of 0, a kernel that does not fit in the
+        padded input, an empty spatial input in a padding mode other than zeros, or an unknown word.
+    TypeError
+        For an argument of a wrong type, a forbidden cast, or an activation of complex values.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from dsconv import reference
+    >>> x = [[[1, 2], [3, 4]]]
+    >>> reference.depthwise_conv2d(x, [[[[1, 1], [1, 1]]]], padding="same")
+    array([[[10,  6],
+            [ 7,  4]]])
+    >>> reference.depthwise_conv2d(x, [[[[Fraction(1, 3)]]]])[0, 1]
+    array([Fraction(1, 1), Fraction(4, 3)], dtype=object)
+    """
+    geometry = Geometry.parse(2, stride, padding, dilation, padding_mode)
+    return _depthwise_conv(geometry, x, weight, bias, activation, data_format, out, dtype, casting)
+
+
+def depthwise_conv3d(
+    x,
+    weight,
+    bias=None,
+    *,
+    stride=1,
+    padding=0,
+    dilation=1,
+    padding_mode="zeros",
+    activation=None,
+    data_format="channels_first",
+    out=None,
+    dtype=None,
+    casting="same_kind",
+):
+    """Depthwise convolution of volumes; see `depthwise_conv2d` for the arguments.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., C, d, h, w), or (..., d, h, w, C) for channels_last
+    weight : array_like, shape (C, M, t, i, j), or (C*M, 1, t, i, j)
+    bias : array_like, shape (C*M,), optional
+
+    Returns
+    -------
+    ndarray, shape (..., C*M, r, p, q), or (..., r, p, q, C*M)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dsconv import reference
+    >>> reference.depthwise_conv3d(np.ones((1, 3, 3, 3), int), np.ones((1, 1, 3, 3, 3), int))
+    array([[[[27]]]])
+    """
+    geometry = Geometry.parse(3, stride, padding, dilation, padding_mode)
+    return _depthwise_conv(geometry, x, weight, bias, activation, data_format, out, dtype, casting)
+
+
+def _depthwise_conv(geometry, x, weight, bias, activation, data_format, out, dtype, casting):
+    x, weight, bias = to_arrays(dtype, casting, x, weight, bias)
+    x = channels_first(x, geometry.rank, data_format)
+    y = activate(activation, depthwise_stage(x, weight, bias, geometry))
+    return finish(y, geometry.rank, data_format, dtype, out, casting)
+
+
+def depthwise_stage(x, weight, bias, geometry):
+    """Convolve `(..., C, *spatial)` and add the bias: the formula at the top of this file."""
+    rank = geometry.rank
+    weight = split_channels(weight, x.shape[-rank - 1], rank)
+    channels, multiplier, *kernel = weight.shape[-rank - 2 :]
+    pairs = resolve_padding(geometry, x.shape[-rank:], kernel)
+    size = output_size(x.shape[-rank:], kernel, pairs, geometry)
+    if geometry.padding_mode != "constant":
+        x, pairs = pad(x, pairs, geometry.padding_mode), ((0, 0),) * rank
+    y = sum_of_taps(x, weight, pairs, size, geometry)
+    y = y.reshape(*y.shape[: -rank - 2], channels * multiplier, *size)
+    return add_bias(y, bias, rank)
+
+
+def sum_of_taps(x, weight, pairs, size, geometry):
+    """Add up tap by tap, each over the outputs for which it falls inside x."""
+    rank = geometry.rank
+    lead = np.broadcast_shapes(x.shape[: -rank - 1], weight.shape[: -rank - 2])
+    total = np.zeros((*lead, *weight.shape[-rank - 2 : -rank], *size), np.result_type(x, weight))
+    every_multiplier = np.expand_dims(x, -rank - 1)
+    for tap in itertools.product(*(range(k) for k in weight.shape[-rank:])):
+        reach = [
+            reached(
+                tap[axis] * geometry.dilation[axis] - pairs[axis][0],
+                x.shape[axis - rank],
+                size[axis],
+                geometry.stride[axis],
+            )
+            for axis in range(rank)
+        ]
+        outputs, inputs = zip(*reach, strict=True)
+        factor = weight[(..., *tap, *(np.newaxis,) * rank)]
+        total[(..., *outputs)] += factor * every_multiplier[(..., *inputs)]
+    return total
+
+
+def reached(offset, size, outputs, stride):
+    """Return the outputs q whose input `q*stride + offset` exists, and those inputs, as two slices."""
+    first = max(0, -(offset // stride))
+    last = min(outputs - 1, (size - 1 - offset) // stride)
+    if last < first:
+        return slice(0, 0), slice(0, 0)
+    return slice(first, last + 1), slice(first * stride + offset, last * stride + offset + 1, stride)
+
+
+def split_channels(weight, channels, rank):
+    """Return the weight as `(..., C, M, *kernel)`, from there or from `(..., C*M, 1, *kernel)`."""
+    if weight.ndim < rank + 2:
+        raise ValueError(f"the depthwise weight must have at least {rank + 2} axes, got shape {weight.shape}")
+    *lead, first, multiplier = weight.shape[:-rank]
+    kernel = weight.shape[-rank:]
+    if 0 in kernel or multiplier == 0:
+        raise ValueError(f"kernel and depth multiplier must not be 0, got a weight of shape {weight.shape}")
+    if first == channels:
+        return weight
+    if multiplier == 1 and channels > 0 and first > 0 and first % channels == 0:
+        return weight.reshape(*lead, channels, first // channels, *kernel)
+    raise ValueError(
+        f"x has {channels} channels, which a depthwise weight of shape {weight.shape} does not fit"
+    )
+
+
+def add_bias(y, bias, rank):
+    """Add a bias of shape `(..., channels)` to `(..., channels, *spatial)`."""
+    if bias is None:
+        return y
+    if bias.ndim < 1 or bias.shape[-1] != y.shape[-rank - 1]:
+        raise ValueError(f"the bias must have shape ({y.shape[-rank - 1]},), got {bias.shape}")
+    return y + bias.reshape(*bias.shape, *(1,) * rank)

@@ -1,0 +1,154 @@
+"""Pointwise (1 by 1) convolution: at every pixel, one matrix product over the channels.
+
+y[o, p, q] = bias[o] + sum over k of  weight[o, k] * x[k, p, q]
+"""
+
+import math
+
+import numpy as np
+
+from .activations import activate
+from .arguments import channels_first, finish, to_arrays
+from .depthwise import add_bias
+
+
+def pointwise_conv1d(
+    x,
+    weight,
+    bias=None,
+    *,
+    activation=None,
+    data_format="channels_first",
+    out=None,
+    dtype=None,
+    casting="same_kind",
+):
+    """Pointwise convolution of signals; see `pointwise_conv2d` for the arguments.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., C, w), or (..., w, C) for channels_last
+    weight : array_like, shape (O, C), or (O, C, 1)
+    bias : array_like, shape (O,), optional
+
+    Returns
+    -------
+    ndarray, shape (..., O, w), or (..., w, O)
+
+    Examples
+    --------
+    >>> from dsconv import reference
+    >>> reference.pointwise_conv1d([[1, 2], [10, 20]], [[1, 1]], [100])
+    array([[111, 122]])
+    """
+    return _pointwise_conv(1, x, weight, bias, activation, data_format, out, dtype, casting)
+
+
+def pointwise_conv2d(
+    x,
+    weight,
+    bias=None,
+    *,
+    activation=None,
+    data_format="channels_first",
+    out=None,
+    dtype=None,
+    casting="same_kind",
+):
+    """Pointwise convolution of images, in plain NumPy and in any dtype.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., C, h, w), or (..., h, w, C) for channels_last
+        Any number of leading batch axes.
+    weight : array_like, shape (O, C), or (O, C, 1, 1)
+        Leading axes, of the first form only, broadcast with x's; what can be read both ways is the second.
+    bias : array_like, shape (O,), optional
+    activation, data_format, out, dtype, casting
+        As in `depthwise_conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (..., O, h, w), or (..., h, w, O)
+
+    Raises
+    ------
+    ValueError
+        For sizes that disagree, no output channels, or an unknown word.
+    TypeError
+        For an argument of a wrong type, a forbidden cast, or an activation of complex values.
+
+    Examples
+    --------
+    >>> from dsconv import reference
+    >>> x = [[[1, 2]], [[10, 20]]]
+    >>> reference.pointwise_conv2d(x, [[1, 1], [1, -1]], activation="relu")
+    array([[[11, 22]],
+    <BLANKLINE>
+           [[ 0,  0]]])
+    """
+    return _pointwise_conv(2, x, weight, bias, activation, data_format, out, dtype, casting)
+
+
+def pointwise_conv3d(
+    x,
+    weight,
+    bias=None,
+    *,
+    activation=None,
+    data_format="channels_first",
+    out=None,
+    dtype=None,
+    casting="same_kind",
+):
+    """Pointwise convolution of volumes; see `pointwise_conv2d` for the arguments.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., C, d, h, w), or (..., d, h, w, C) for channels_last
+    weight : array_like, shape (O, C), or (O, C, 1, 1, 1)
+    bias : array_like, shape (O,), optional
+
+    Returns
+    -------
+    ndarray, shape (..., O, d, h, w), or (..., d, h, w, O)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dsconv import reference
+    >>> reference.pointwise_conv3d(np.ones((5, 1, 1, 1), int), np.ones((1, 5), int))
+    array([[[[5]]]])
+    """
+    return _pointwise_conv(3, x, weight, bias, activation, data_format, out, dtype, casting)
+
+
+def _pointwise_conv(rank, x, weight, bias, activation, data_format, out, dtype, casting):
+    x, weight, bias = to_arrays(dtype, casting, x, weight, bias)
+    x = channels_first(x, rank, data_format)
+    y = activate(activation, pointwise_stage(x, weight, bias, rank))
+    return finish(y, rank, data_format, dtype, out, casting)
+
+
+def pointwise_stage(x, weight, bias, rank):
+    """Mix the channels of `(..., C, *spatial)` and add the bias: the formula at the top of this file."""
+    channels, *spatial = x.shape[-rank - 1 :]
+    weight = drop_unit_kernel(weight, channels, rank)
+    pixels = x.reshape(*x.shape[:-rank], math.prod(spatial))
+    if channels == 0:
+        lead = np.broadcast_shapes(x.shape[: -rank - 1], weight.shape[:-2])
+        y = np.zeros((*lead, weight.shape[-2], pixels.shape[-1]), x.dtype)
+    else:
+        y = np.matmul(weight, pixels)
+    return add_bias(y.reshape(*y.shape[:-1], *spatial), bias, rank)
+
+
+def drop_unit_kernel(weight, channels, rank):
+    """Return the weight as `(..., O, C)`, from there or from `(..., O, C, 1, 1)`."""
+    if weight.ndim == rank + 2 and weight.shape[1:] == (channels, *(1,) * rank):
+        weight = weight.reshape(weight.shape[:2])
+    if weight.ndim < 2 or weight.shape[-1] != channels:
+        raise ValueError(f"the pointwise weight must have shape (O, {channels}), got {weight.shape}")
+    if weight.shape[-2] == 0:
+        raise ValueError(f"the pointwise weight must have output channels, got shape {weight.shape}")
+    return weight

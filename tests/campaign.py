@@ -1,0 +1,158 @@
+"""A long run of random calls against the reference: `python -m tests.campaign --cases 20000 --seed 0`.
+
+Integer values must come out exact, for any order of summation; with --float, values must lie in the error
+bound. Half of the cases exceed two vectors, a block of channels and a tile of pixels, and none is too small
+for threads.
+A failing case is run again by `--seed SEED --only INDEX`.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+import dsconv as ds
+from dsconv import _core, reference
+from dsconv.testing import assert_equivalent
+
+from .strategies import Case, arrange, pick, random_case
+
+OUT_MEMORY = ("plain", "negative", "transposed", "sliced", "unaligned", "swapped")
+
+
+@dataclass
+class Report:
+    """What a run has found."""
+
+    cases: int = 0
+    big: int = 0
+    failures: int = 0
+    elements: int = 0
+    worst: float = 0.0
+    worst_index: int | None = None
+
+
+def make_case(seed, index, exact):
+    """Return the case of that index and the generator that made it: no case depends on another."""
+    rng = np.random.default_rng([seed, index])
+    return random_case(rng, big=index % 2 == 0, integer=exact), rng
+
+
+def expected_of(case):
+    """Return the exact result of a case of integers."""
+    wide = getattr(reference, case.name)(*case.args, **case.kwargs, dtype=np.float64)
+    return wide.astype(np.result_type(*[array for array in case.args if array is not None]))
+
+
+def call(case, rng, shape, dtype):
+    """Make the call, now and then into an `out` of some arrangement of memory."""
+    kwargs = dict(case.kwargs)
+    if rng.random() < 0.2:
+        kwargs["out"] = arrange(rng, np.full(shape, np.nan, dtype), pick(rng, OUT_MEMORY))
+    result = getattr(ds, case.name)(*case.args, **kwargs)
+    if "out" in kwargs and result is not kwargs["out"]:
+        raise AssertionError("out was not returned")
+    return result.astype(dtype, copy=False)
+
+
+def check_exact(case, rng):
+    """Raise an AssertionError unless the result is exact; return the number of elements and 0."""
+    expected = expected_of(case)
+    actual = call(case, rng, expected.shape, expected.dtype)
+    if actual.shape != expected.shape:
+        raise AssertionError(f"shape {actual.shape}, expected {expected.shape}")
+    if not np.array_equal(actual, expected):
+        wrong = np.argwhere(actual != expected)
+        at = tuple(map(int, wrong[0]))
+        raise AssertionError(
+            f"{len(wrong)} of {expected.size} wrong, the first at {at}: {actual[at]}, expected {expected[at]}"
+        )
+    return expected.size, 0.0
+
+
+def check_bound(case, rng):
+    """Raise an AssertionError unless the result is in the bound; return how many elements, and the ratio."""
+    plain = getattr(ds, case.name)(*case.args, **case.kwargs)
+    actual = call(case, rng, plain.shape, plain.dtype)
+    return actual.size, assert_equivalent(actual, case.name, *case.args, **case.kwargs)
+
+
+def run_case(seed, index, exact, report):
+    """Run one case and enter it in the report; return what went wrong, or None."""
+    case, rng = make_case(seed, index, exact)
+    report.cases += 1
+    report.big += case.big
+    _core.set_num_threads(pick(rng, (1, 2, 3, 5)))
+    try:
+        elements, ratio = (check_exact if exact else check_bound)(case, rng)
+    except Exception as error:
+        report.failures += 1
+        return describe(case, error)
+    report.elements += elements
+    if ratio > report.worst:
+        report.worst, report.worst_index = ratio, index
+    return None
+
+
+def describe(case: Case, error):
+    return f"{case}\n    {type(error).__name__}: {error}"
+
+
+def run(seed, indices, exact, isa, progress=1000, most_failures=20):
+    """Run the cases on one kernel set; return the report."""
+    _core.set_isa(isa)
+    report, start = Report(), time.perf_counter()
+    for index in indices:
+        wrong = run_case(seed, index, exact, report)
+        if wrong:
+            kind = "" if exact else " --float"
+            print(f"FAILED --seed {seed} --only {index}{kind} --isa {isa}\n    {wrong}", flush=True)
+        if report.failures >= most_failures:
+            print(f"stopped after {most_failures} failures")
+            break
+        if progress and report.cases % progress == 0:
+            rate = report.cases / (time.perf_counter() - start)
+            print(f"{isa}: {report.cases} cases, {report.failures} failures, {rate:.0f}/s", flush=True)
+    return report
+
+
+def closing_line(isa, report, exact, seconds):
+    line = f"{isa}: {report.cases} cases ({report.big} big), {report.elements} elements, "
+    line += f"{report.failures} failures, {seconds:.0f} s"
+    return line if exact else f"{line}, worst ratio {report.worst:.3f} (case {report.worst_index})"
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=20000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="run the case of this index and no other")
+    parser.add_argument("--float", action="store_true", help="floats in the error bound, not exact integers")
+    parser.add_argument("--isa", default="all", help="a kernel set, or all that this machine runs")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    options = parse(argv)
+    indices = range(options.cases) if options.only is None else [options.only]
+    isas = ds.available_isas() if options.isa == "all" else (options.isa,)
+    before = ds.isa(), _core.get_num_threads(), _core.set_parallel_threshold(0)
+    failures, lines = 0, []
+    try:
+        for isa in isas:
+            start = time.perf_counter()
+            report = run(options.seed, indices, not options.float, isa)
+            lines.append(closing_line(isa, report, not options.float, time.perf_counter() - start))
+            failures += report.failures
+    finally:
+        _core.set_isa(before[0])
+        _core.set_num_threads(before[1])
+        _core.set_parallel_threshold(before[2])
+    print("\n".join(lines))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
