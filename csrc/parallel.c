@@ -151,6 +151,9 @@ static dsc_int piece_size(const dsc_plan *plan)
 dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem)
 {
     job j = {.operation = operation, .problem = problem};
+    const dsc_int *out = problem->e.out;
+    if (problem->batch == 0 || out[0] == 0 || out[1] == 0 || out[2] == 0)
+        return DSC_DONE;
     problem->threads = threads;
     problem->stop = &j.stop;
     operation->plan(problem, &j.plan);

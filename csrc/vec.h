@@ -71,6 +71,12 @@ INLINE vec v_select(ivec which, vec yes, vec no)
     return (vec)(((ivec)yes & which) | ((ivec)no & ~which));
 }
 
+/* By the sign bit: comparing would raise a flag for NaN. */
+INLINE ivec v_negative(vec v)
+{
+    return (ivec)v < v_ispread(0);
+}
+
 INLINE vec v_abs(vec v)
 {
     return (vec)((ivec)v & (ivec)~(ivec)v_spread((real)-0.0));

@@ -25,6 +25,6 @@ static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
     return sum + a * (vec)((ivec)b & m);
 }
 
-/* The second operand is what x86 returns for a NaN: it must be the value, not the limit. */
-static inline vec v_at_least(vec v, vec low) { return X86(max)(low, v); }
-static inline vec v_at_most(vec v, vec high) { return X86(min)(high, v); }
+/* NaN stays, and quietly: min and max instructions would raise a flag for it. */
+static inline vec v_at_least(vec v, vec low) { return X86(blendv)(v, low, X86(cmp)(v, low, _CMP_LT_OQ)); }
+static inline vec v_at_most(vec v, vec high) { return X86(blendv)(v, high, X86(cmp)(v, high, _CMP_GT_OQ)); }

@@ -19,6 +19,11 @@ static inline vec v_load_masked(const real *p, mask m) { return X86(maskz_loadu)
 static inline void v_store_masked(real *p, vec v, mask m) { X86(mask_storeu)(p, m, v); }
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m) { return X86(mask3_fmadd)(a, b, sum, m); }
 
-/* The second operand is what x86 returns for a NaN: it must be the value, not the limit. */
-static inline vec v_at_least(vec v, vec low) { return X86(max)(low, v); }
-static inline vec v_at_most(vec v, vec high) { return X86(min)(high, v); }
+/* NaN stays, and quietly: min and max instructions would raise a flag for it. */
+#if REAL_BITS == 32
+#define X86_MASK(name) _mm512_##name##_ps_mask
+#else
+#define X86_MASK(name) _mm512_##name##_pd_mask
+#endif
+static inline vec v_at_least(vec v, vec low) { return X86(mask_mov)(v, X86_MASK(cmp)(v, low, _CMP_LT_OQ), low); }
+static inline vec v_at_most(vec v, vec high) { return X86(mask_mov)(v, X86_MASK(cmp)(v, high, _CMP_GT_OQ), high); }

@@ -33,14 +33,15 @@ static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
     return sum + a * (vec)((ivec)b & m.bits);
 }
 
+/* NaN stays, and is not compared: that would raise a flag. */
 static inline vec v_at_least(vec v, vec low)
 {
-    ivec less = v < low;
+    ivec nan = v != v, less = (vec)(((ivec)low & nan) | ((ivec)v & ~nan)) < low;
     return (vec)(((ivec)low & less) | ((ivec)v & ~less));
 }
 
 static inline vec v_at_most(vec v, vec high)
 {
-    ivec more = v > high;
+    ivec nan = v != v, more = (vec)(((ivec)high & nan) | ((ivec)v & ~nan)) > high;
     return (vec)(((ivec)high & more) | ((ivec)v & ~more));
 }

@@ -60,7 +60,7 @@ static inline vec v_exp(vec x)
 static inline vec v_sigmoid(vec x)
 {
     vec one = v_spread(1), e = v_exp(-v_abs(x));
-    return v_select(x < v_spread(0), e, one) / (one + e);
+    return v_select(v_negative(x), e, one) / (one + e);
 }
 
 static inline vec v_tanh(vec x)
@@ -92,10 +92,11 @@ static inline vec v_erfc(vec z)
 
 static inline vec v_gelu(vec x)
 {
-    const vec limit = v_spread((real)(REAL_BITS == 32 ? 14 : 38.5));
+    /* Where the tail of the distribution is 0 for sure. */
+    const vec limit = v_spread((real)(REAL_BITS == 32 ? 15 : 39.5));
     vec size = v_at_most(v_abs(x), limit);
     vec tail = v_spread((real)0.5) * v_erfc(size * v_spread((real)0.70710678118654752440));
-    return x * v_select(x < v_spread(0), tail, v_spread(1) - tail);
+    return x * v_select(v_negative(x), tail, v_spread(1) - tail);
 }
 
 static inline vec v_hardsigmoid(vec x)

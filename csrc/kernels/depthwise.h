@@ -9,6 +9,8 @@
 #define STRIP_BYTES_MOST (400 << 10)  /* more is left to the element-wise path */
 #define PACKED_BYTES_MOST (384 << 10)
 #define ITEM_WORK (1 << 21)           /* multiply-adds in one item: some 0.1 ms, between two looks for an interrupt */
+#define PLANES_BYTES (12 << 10)       /* input of planes that go through a tile together */
+#define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
 #define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
 
 static double kernel_volume(const dsc_extent *e)
@@ -111,7 +113,11 @@ static void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
         plan->band_rows = at_most(e->out[1], round_up(at_least((dsc_int)(ITEM_WORK / work), 1), apart));
     plan_reading(p, plan);
     set_tiles(e, plan);
-    plan->items = p->batch * (plan->path == INTERLEAVED ? 1 : p->outputs) * e->out[0] * plan->bands * plan->columns;
+    plan->group = plan->path == INTERLEAVED ? p->outputs : 1;
+    if (plan->path == IN_PLACE && plan->bands == 1 && plan->columns == 1)
+        plan->group = at_most(at_least((dsc_int)(GROUP_WORK / (work * (double)e->out[1])), 1), p->outputs);
+    plan->groups = plan->group ? divide_up(p->outputs, plan->group) : 0;
+    plan->items = p->batch * plan->groups * e->out[0] * plan->bands * plan->columns;
     plan->work = (kernel_volume(e) + 8) * output_volume(e) * (double)p->batch * (double)p->outputs;
 }
 
@@ -127,30 +133,62 @@ static output_tile tile_of(const dsc_problem *p, const dsc_plan *plan, const ite
     return t;
 }
 
-/* Depthwise output channel o of a tile. */
-static void depthwise_plane(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, dsc_int o,
-                            const epilogue *finish, real *y, dsc_int y_row, dsc_int y_column, void *scratch)
+/* Where the planes of a tile's depthwise results go. */
+typedef struct { real *y; dsc_int plane, row, column; const epilogue *finish; } plane_target;
+
+/* Depthwise output channel o of a tile, and the `planes` - 1 after it if every input channel has one output. */
+static plane_region region_of(const dsc_problem *p, const output_tile *t, dsc_int o, dsc_int planes,
+                              const plane_target *target)
 {
+    static const real zero = 0;
     dsc_int c = p->multiplier == 1 ? o : o / p->multiplier, m = o - c * p->multiplier;
     const real *bias = (const real *)p->taps_bias.data;
-    plane_region r = {
+    return (plane_region){
         .e = &p->e,
         .x = (const real *)p->x.data + t->image * p->x.batch + c * p->x.channel, .x_step = p->x.step,
         .taps = (const real *)p->taps.data + t->image * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier,
         .tap_step = p->taps.step,
-        .bias = bias ? bias[t->image * p->taps_bias.batch + o * p->taps_bias.step] : 0,
+        .bias = bias ? bias + t->image * p->taps_bias.batch + o * p->taps_bias.step : &zero,
+        .planes = planes, .x_plane = p->x.channel, .taps_plane = p->taps.channel,
+        .bias_plane = bias ? p->taps_bias.step : 0, .y_plane = target->plane,
         .depth = t->depth, .row = t->row, .rows = t->rows, .column = t->column, .columns = t->columns,
-        .y = y, .y_row = y_row, .y_column = y_column, .finish = finish,
+        .y = target->y, .y_row = target->row, .y_column = target->column, .finish = target->finish,
     };
-    if (plan->path == IN_PLACE)
-        depthwise_in_place(&r);
-    else if (plan->path == STRIPS && (p->e.mode != DSC_ZEROS || taps_finite(&r)))
-        depthwise_strips(&r, plan, scratch);
-    else
-        depthwise_elements(p, &r);
-    if (finish->later != DSC_LINEAR)
-        for (dsc_int row = 0; row < t->rows; ++row)
-            finish_later(finish, y + row * y_row, y_column, t->columns);
+}
+
+static void finish_plane(const plane_region *r)
+{
+    if (r->finish->later != DSC_LINEAR)
+        for (dsc_int row = 0; row < r->rows; ++row)
+            finish_later(r->finish, r->y + row * r->y_row, r->y_column, r->columns);
+}
+
+/* Planes that go through the tiles together: together they stay in the first-level cache. */
+static dsc_int planes_together(const dsc_problem *p, const dsc_plan *plan, const output_tile *t)
+{
+    if (plan->path != IN_PLACE || p->multiplier != 1)
+        return 1;
+    return at_least(PLANES_BYTES / (dsc_int)sizeof(real) / (t->rows * p->e.in[2]), 1);
+}
+
+/* Depthwise output channels [first, first + count) of a tile, the first to `target`. */
+static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, dsc_int first,
+                             dsc_int count, plane_target target, void *scratch)
+{
+    dsc_int together = planes_together(p, plan, t);
+    for (dsc_int done = 0, planes; done < count; done += planes) {
+        planes = at_most(together, count - done);
+        plane_region r = region_of(p, t, first + done, planes, &target);
+        if (plan->path == IN_PLACE)
+            depthwise_in_place(&r);
+        else if (plan->path == STRIPS && taps_finite(&r))
+            depthwise_strips(&r, plan, scratch);
+        else
+            depthwise_elements(p, &r);
+        for (dsc_int plane = 0; plane < planes; ++plane, r.y += r.y_plane)
+            finish_plane(&r);
+        target.y += planes * target.plane;
+    }
 }
 
 /* What a thread keeps between tiles of one image: its packed taps and bias. */
@@ -196,16 +234,17 @@ static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int be
     packed_channels packed = {.image = -1};
     if (interleaved)
         packed = no_channels(p, scratch);
-    item_cursor c = item_at(p, plan, interleaved ? 1 : p->outputs, begin);
+    item_cursor c = item_at(p, plan, plan->groups, begin);
     for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
         output_tile t = tile_of(p, plan, &c);
-        real *target = (real *)y->data + c.image * y->batch + t.depth * y->step[0] + t.row * y->step[1] +
-                       t.column * y->step[2];
+        dsc_int channel = c.channel * plan->group, count = at_most(plan->group, p->outputs - channel);
+        real *target = (real *)y->data + c.image * y->batch + channel * y->channel + t.depth * y->step[0] +
+                       t.row * y->step[1] + t.column * y->step[2];
         if (interleaved)
             depthwise_pixels(p, &t, &packed, 0, p->channels, &finish, target, y->step[1], y->step[2]);
         else
-            depthwise_plane(p, plan, &t, c.channel, &finish, target + c.channel * y->channel, y->step[1], y->step[2],
-                            scratch);
+            depthwise_planes(p, plan, &t, channel, count,
+                             (plane_target){target, y->channel, y->step[1], y->step[2], &finish}, scratch);
     }
 }
 

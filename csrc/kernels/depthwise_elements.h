@@ -66,7 +66,7 @@ static bool element_vector(element_row *w)
     const plane_region *r = w->r;
     const dsc_extent *e = r->e;
     dsc_int first[3], last[3];
-    vec sum = v_spread(r->bias);
+    vec sum = v_spread(*r->bias);
     clip_axis(e, 0, r->depth, 0, &first[0], &last[0]);
     clip_axis(e, 1, w->row, 0, &first[1], &last[1]);
     clip_axis(e, 2, w->column, (w->count - 1) * e->stride[2], &first[2], &last[2]);

@@ -10,14 +10,15 @@
 
 enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
 
-/* The outputs [row, row + rows) x [column, column + columns) of one plane and depth slice. */
+/* The outputs [row, row + rows) x [column, column + columns) of one depth slice of some planes. */
 typedef struct {
     const dsc_extent *e;
     const real *x;
     const dsc_int *x_step;
     const real *taps;
     const dsc_int *tap_step;
-    real bias;
+    const real *bias;
+    dsc_int planes, x_plane, taps_plane, bias_plane, y_plane;  /* channels, and the steps between them */
     dsc_int depth, row, rows, column, columns;
     real *y;                   /* of the first output */
     dsc_int y_row, y_column;
@@ -43,7 +44,8 @@ static depthwise_tile region_tile(const plane_region *r)
         .taps = r->taps, .tap_depth = r->tap_step[0], .tap_row = r->tap_step[1], .tap_column = r->tap_step[2],
         .kernel_rows = e->kernel[1], .row_stride = e->stride[1], .row_dilation = e->dilation[1],
         .dilation = e->dilation[2], .phases = 1, .height = e->in[1], .column_last = e->kernel[2],
-        .bias = r->bias, .y_row = r->y_row, .y_column = r->y_column, .finish = r->finish,
+        .bias = r->bias, .y_row = r->y_row, .y_column = r->y_column, .finish = r->finish, .planes = r->planes,
+        .x_plane = r->x_plane, .taps_plane = r->taps_plane, .bias_plane = r->bias_plane, .y_plane = r->y_plane,
     };
     clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
               &t.depth_last);

@@ -48,18 +48,12 @@ INLINE void roll_row_resident(const depthwise_tile *t, const int KH, const int V
     }
 }
 
-INLINE void roll(const depthwise_tile *tile, const int KH, const int KW, const int V, const int masked)
+/* One plane: all input rows that feed the tile. */
+INLINE void roll_plane(const depthwise_tile *t, const int KH, const int KW, const int V, const int masked,
+                       mask (*masks)[ROLLING_MASKED])
 {
-    /* Copies: what is stored to y could otherwise be the tile, and every field be read again in every row. */
-    const epilogue finish = *tile->finish;
-    depthwise_tile t = *tile;
-    const vec bias = v_spread(t.bias);
-    mask masks[ROLLING_COLUMNS][ROLLING_MASKED];
+    const vec bias = v_spread(*t->bias);
     vec sums[ROLLING_ROWS][TILE_VECTORS], taps[ROLLING_ROWS][ROLLING_RESIDENT];
-    t.finish = &finish;
-    if (masked)
-        for (dsc_int c = KW ? 0 : t.column_first; c < (KW ? KW : t.column_last); ++c)
-            column_masks(&t, V, c, masks[c]);
     UNROLL
     for (int i = 0; i < KH; ++i) {
         UNROLL
@@ -67,23 +61,23 @@ INLINE void roll(const depthwise_tile *tile, const int KH, const int KW, const i
             sums[i][v] = bias;
         UNROLL
         for (int c = 0; c < KW; ++c)
-            taps[i][c] = v_spread(t.taps[i * t.tap_row + c * t.tap_column]);
+            taps[i][c] = v_spread(t->taps[i * t->tap_row + c * t->tap_column]);
     }
-    for (dsc_int r = 0; r < t.rows + KH - 1; ++r) {
-        int first = r >= t.rows ? (int)(r - t.rows + 1) : 0, last = r < KH - 1 ? (int)r : KH - 1;
+    for (dsc_int r = 0; r < t->rows + KH - 1; ++r) {
+        int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < KH - 1 ? (int)r : KH - 1;
         bool all = first == 0 && last == KH - 1;
-        if (r >= t.row_first && r < t.row_last) {
+        if (r >= t->row_first && r < t->row_last) {
             if (KW && all)
-                roll_row_resident(&t, KH, V, masked, 1, r, 0, 0, masks, taps, sums);
+                roll_row_resident(t, KH, V, masked, 1, r, 0, 0, masks, taps, sums);
             else if (KW)
-                roll_row_resident(&t, KH, V, masked, 0, r, first, last, masks, taps, sums);
+                roll_row_resident(t, KH, V, masked, 0, r, first, last, masks, taps, sums);
             else if (all)
-                roll_row(&t, KH, V, masked, 1, r, 0, 0, masks, sums);
+                roll_row(t, KH, V, masked, 1, r, 0, 0, masks, sums);
             else
-                roll_row(&t, KH, V, masked, 0, r, first, last, masks, sums);
+                roll_row(t, KH, V, masked, 0, r, first, last, masks, sums);
         }
         if (r >= KH - 1)
-            store_row(&t, V, t.y + (r - (KH - 1)) * t.y_row, sums[KH - 1]);
+            store_row(t, V, t->y + (r - (KH - 1)) * t->y_row, sums[KH - 1]);
         UNROLL
         for (int v = 0; v < V; ++v) {
             UNROLL
@@ -92,6 +86,20 @@ INLINE void roll(const depthwise_tile *tile, const int KH, const int KW, const i
             sums[0][v] = bias;
         }
     }
+}
+
+INLINE void roll(const depthwise_tile *tile, const int KH, const int KW, const int V, const int masked)
+{
+    /* Copies: what is stored to y could otherwise be the tile, and every field be read again in every row. */
+    const epilogue finish = *tile->finish;
+    depthwise_tile t = *tile;
+    mask masks[ROLLING_COLUMNS][ROLLING_MASKED];
+    t.finish = &finish;
+    if (masked)
+        for (dsc_int c = KW ? 0 : t.column_first; c < (KW ? KW : t.column_last) && c < ROLLING_COLUMNS; ++c)
+            column_masks(&t, V, c, masks[c]);
+    for (dsc_int plane = 0; plane < t.planes; ++plane, next_plane(&t))
+        roll_plane(&t, KH, KW, V, masked, masks);
 }
 
 #define ROLL(KH, KW, V) static void roll_##KH##_##KW##_##V(const depthwise_tile *t) { roll(t, KH, KW, V, 0); }

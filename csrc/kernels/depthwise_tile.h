@@ -33,9 +33,10 @@ typedef struct {
     dsc_int tap_depth, tap_row, tap_column;
     dsc_int inside_low, inside_high;  /* masked: lane l of column tap i exists where low <= i * dilation + l < high */
     dsc_int width;                    /* lanes stored */
-    real bias;
+    const real *bias;
     real *y;
     dsc_int y_row, y_column;
+    dsc_int planes, x_plane, taps_plane, bias_plane, y_plane;  /* channels done one after the other, and their steps */
     const epilogue *finish;
 } depthwise_tile;
 
@@ -216,19 +217,30 @@ INLINE void store_row(const depthwise_tile *t, const int V, real *y, const vec *
     }
 }
 
-INLINE void run_tile(const depthwise_tile *t, const int kind, const int R, const int V, const int masked)
+INLINE void next_plane(depthwise_tile *t)
 {
-    vec sums[TILE_ROWS][SINGLE_VECTORS];
-    UNROLL
-    for (int o = 0; o < R; ++o) {
+    t->x += t->x_plane;
+    t->taps += t->taps_plane;
+    t->bias += t->bias_plane;
+    t->y += t->y_plane;
+}
+
+INLINE void run_tile(const depthwise_tile *tile, const int kind, const int R, const int V, const int masked)
+{
+    depthwise_tile t = *tile;
+    for (dsc_int plane = 0; plane < t.planes; ++plane, next_plane(&t)) {
+        vec sums[TILE_ROWS][SINGLE_VECTORS];
         UNROLL
-        for (int v = 0; v < V; ++v)
-            sums[o][v] = v_spread(t->bias);
+        for (int o = 0; o < R; ++o) {
+            UNROLL
+            for (int v = 0; v < V; ++v)
+                sums[o][v] = v_spread(*t.bias);
+        }
+        add_taps(&t, kind, R, V, masked, sums);
+        UNROLL
+        for (int o = 0; o < R; ++o)
+            store_row(&t, V, t.y + o * t.y_row, sums[o]);
     }
-    add_taps(t, kind, R, V, masked, sums);
-    UNROLL
-    for (int o = 0; o < R; ++o)
-        store_row(t, V, t->y + o * t->y_row, sums[o]);
 }
 
 typedef void (*tile_function)(const depthwise_tile *);

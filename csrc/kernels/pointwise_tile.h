@@ -84,8 +84,8 @@ INLINE void run_mixing(const mixing_tile *t, const int R, const int V)
     UNROLL
     for (int r = 0; r < R; ++r)
         row[r] = t->a + r * t->a_row;
-    dsc_int step = t->a_step, b_step = t->b_step, end = t->depth * step;
-    for (dsc_int k = 0; k != end; k += step, b += b_step) {
+    dsc_int step = t->a_step, b_step = t->b_step, k = 0;
+    for (dsc_int left = t->depth; left > 0; --left, k += step, b += b_step) {
         vec column[MIX_VECTORS];
         UNROLL
         for (int v = 0; v < V; ++v)

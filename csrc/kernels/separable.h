@@ -119,23 +119,39 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
     return scratch;
 }
 
-/* Planar: channel k of the tile into one row of the panel. */
-static void fill_panel_row(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, const panel_shape *s,
-                           dsc_int k, const epilogue *finish, real *target, void *strips)
+/* Planar: pixels of channel k, as they are, into one row of the panel. */
+static void copy_panel_row(const dsc_problem *p, const output_tile *t, const panel_shape *s, dsc_int k, real *target)
 {
-    if (!is_pointwise(p)) {
-        depthwise_plane(p, plan, t, k, finish, target, s->pitch, 1, strips);
-    } else {
-        const real *x = (const real *)p->x.data + t->image * p->x.batch + k * p->x.channel + t->depth * p->x.step[0] +
-                        t->row * p->x.step[1] + t->column * p->x.step[2];
-        for (dsc_int row = 0; row < t->rows; ++row)
-            copy_strided(target + row * s->pitch, x + row * p->x.step[1], p->x.step[2], t->columns);
-    }
+    const real *x = (const real *)p->x.data + t->image * p->x.batch + k * p->x.channel + t->depth * p->x.step[0] +
+                    t->row * p->x.step[1] + t->column * p->x.step[2];
+    for (dsc_int row = 0; row < t->rows; ++row)
+        copy_strided(target + row * s->pitch, x + row * p->x.step[1], p->x.step[2], t->columns);
+}
+
+/* Fill the last vector of a panel row with copies of its last pixel: lanes that compute on them raise no flag. */
+static void pad_panel_row(const panel_shape *s, real *row)
+{
+    if (s->width % LANES == 0)
+        return;
+    mask room = v_mask(0, s->flat ? LANES : s->pitch - s->width);
     for (dsc_int i = 0; i < s->segments; ++i) {
-        real *end = target + i * s->pitch + s->width;
-        if (s->width % LANES)
-            v_store(end, v_spread(end[-1]));
+        real *end = row + i * s->pitch + s->width;
+        v_store_masked(end, v_spread(end[-1]), room);
     }
+}
+
+/* Planar: channels [first, first + count) of the tile into the panel. */
+static void fill_panel(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, const panel_shape *s,
+                       dsc_int first, dsc_int count, const epilogue *finish, const separable_scratch *scratch)
+{
+    if (is_pointwise(p))
+        for (dsc_int k = 0; k < count; ++k)
+            copy_panel_row(p, t, s, first + k, scratch->panel + k * scratch->step);
+    else
+        depthwise_planes(p, plan, t, first, count, (plane_target){scratch->panel, scratch->step, s->pitch, 1, finish},
+                         scratch->strips);
+    for (dsc_int k = 0; k < count; ++k)
+        pad_panel_row(s, scratch->panel + k * scratch->step);
 }
 
 /* What both layouts fill in the same way. */
@@ -208,8 +224,7 @@ static void run_planar_tile(const dsc_problem *p, const dsc_plan *plan, const ou
     panel_shape s = shape_panel(p, t->rows, t->columns);
     for (dsc_int first = 0; first == 0 || first < mixed_channels(p); first += plan->mixing_block) {
         mixing_tile m = start_tile(p, plan, first, outer);
-        for (dsc_int k = 0; k < m.depth; ++k)
-            fill_panel_row(p, plan, t, &s, first + k, inner, scratch->panel + k * scratch->step, scratch->strips);
+        fill_panel(p, plan, t, &s, first, m.depth, inner, scratch);
         mix_planar(p, t, &s, m, first, scratch, y);
         if (mixed_channels(p) == 0)
             break;
@@ -225,8 +240,8 @@ static void fill_pixels(const dsc_problem *p, const dsc_plan *plan, const output
         depthwise_pixels(p, t, &scratch->packed, first, count, inner, scratch->panel, line, scratch->step);
         return;
     }
-    for (dsc_int k = 0; k < count; ++k)
-        depthwise_plane(p, plan, t, first + k, inner, scratch->panel + k, line, scratch->step, scratch->strips);
+    depthwise_planes(p, plan, t, first, count, (plane_target){scratch->panel, 1, line, scratch->step, inner},
+                     scratch->strips);
 }
 
 static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, const output_tile *t,
