@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
-FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-g0", "-Wno-psabi"]
+FLAGS = ["-O2", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-g0", "-Wno-psabi"]
 
 # Kernel set -> flags. What the compiler refuses is left out; `wide` only tests the 64-byte paths anywhere.
 KERNEL_SETS = {

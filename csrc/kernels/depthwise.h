@@ -166,7 +166,7 @@ static void finish_plane(const plane_region *r)
 /* Planes that go through the tiles together: together they stay in the first-level cache. */
 static dsc_int planes_together(const dsc_problem *p, const dsc_plan *plan, const output_tile *t)
 {
-    if (plan->path != IN_PLACE || p->multiplier != 1)
+    if (plan->path != IN_PLACE || p->multiplier != 1 || p->e.stride[2] != 1)
         return 1;
     return at_least(PLANES_BYTES / (dsc_int)sizeof(real) / (t->rows * p->e.in[2]), 1);
 }
@@ -179,7 +179,7 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
     for (dsc_int done = 0, planes; done < count; done += planes) {
         planes = at_most(together, count - done);
         plane_region r = region_of(p, t, first + done, planes, &target);
-        if (plan->path == IN_PLACE)
+        if (plan->path == IN_PLACE && (p->e.stride[2] == 1 || taps_finite(&r)))
             depthwise_in_place(&r);
         else if (plan->path == STRIPS && taps_finite(&r))
             depthwise_strips(&r, plan, scratch);

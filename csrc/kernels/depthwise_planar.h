@@ -86,44 +86,29 @@ static void set_columns(const plane_region *r, depthwise_tile *t, dsc_int start,
     t->inside_low = -start, t->inside_high = e->in[2] - start;
 }
 
-/* All columns of the region, tile by tile. `table`: functions by [log2 vectors][masked]. */
+/* All columns of the region, tile by tile: as many vectors as need no mask, or as many as do.
+ * `table`: functions by [log2 vectors][masked]; `most`: the last of the unmasked. */
 static void run_columns(const plane_region *r, const plane_source *s, depthwise_tile *t, const tile_function (*table)[2],
                         int most, const real *x, real *y)
 {
     const dsc_extent *e = r->e;
-    dsc_int x_step = s->padded ? 1 : e->stride[2];
+    dsc_int x_step = s->padded ? 1 : e->stride[2], reach = (e->kernel[2] - 1) * e->dilation[2];
     for (dsc_int done = 0; done < r->columns;) {
         dsc_int left = r->columns - done, start = (r->column + done) * e->stride[2] - e->low[2];
-        int log2 = log2_at_most(divide_up(left, LANES), most);
-        bool masked = needs_mask(r, s, start, 1 << log2);
+        dsc_int vectors = divide_up(left, LANES);
+        bool masked = needs_mask(r, s, start, 1);
+        if (!masked && !s->padded)
+            vectors = at_most(vectors, (e->in[2] - start - reach) / (LANES * e->stride[2]));
+        int log2 = log2_at_most(vectors, masked ? MASKED_LOG2 : most);
+        if (masked && log2 == 1 && !needs_mask(r, s, start + LANES * e->stride[2], 1))
+            log2 = 0;
+        if (!table[log2][masked])
+            log2 = 0;
         t->width = at_most(left, (dsc_int)LANES << log2);
         set_columns(r, t, start, masked);
         t->x = x + done * x_step;
         t->y = y + done * r->y_column;
         table[log2][masked](t);
-        done += t->width;
-    }
-}
-
-/* The same for rolling tiles: as many vectors as need no mask, or as many as do. */
-static void run_rolling_columns(const plane_region *r, const plane_source *s, depthwise_tile *t, int kind, const real *x,
-                                real *y)
-{
-    const dsc_extent *e = r->e;
-    for (dsc_int done = 0; done < r->columns;) {
-        dsc_int left = r->columns - done, start = r->column + done - e->low[2];
-        bool masked = needs_mask(r, s, start, 1);
-        dsc_int vectors = divide_up(left, LANES);
-        if (!masked && !s->padded)
-            vectors = at_most(vectors, (e->in[2] - start - (e->kernel[2] - 1) * e->dilation[2]) / LANES);
-        int log2 = log2_at_most(vectors, masked ? 1 : TILE_VECTORS == 4 ? 2 : 1);
-        if (masked && log2 == 1 && !needs_mask(r, s, start + LANES, 1))
-            log2 = 0;
-        t->width = at_most(left, (dsc_int)LANES << log2);
-        set_columns(r, t, start, masked);
-        t->x = x + done;
-        t->y = y + done * r->y_column;
-        rolling_table[kind][masked][log2](t);
         done += t->width;
     }
 }
@@ -140,11 +125,11 @@ static void run_rows(const plane_region *r, const plane_source *s, depthwise_til
     if (e->mode != DSC_ZEROS)
         t->top = 0, t->height = INT64_MAX;
     t->rows = rows;
-    t->row_first = 0, t->row_last = rows + e->kernel[1] - 1;
+    t->row_first = 0, t->row_last = (rows - 1) * (rolling >= ROLLING_3_BY_TWO && rolling != NOT_ROLLING ? 2 : 1) + e->kernel[1];
     if (e->mode == DSC_ZEROS)
         clip_taps(position, e->dilation[1], t->row_last, e->in[1], 0, &t->row_first, &t->row_last);
     if (rolling != NOT_ROLLING)
-        run_rolling_columns(r, s, t, rolling, x, y);
+        run_columns(r, s, t, rolling_table[rolling], ROLLING_LOG2, x, y);
     else
         run_columns(r, s, t, tile_table[kind][rows == TILE_ROWS ? 2 : rows - 1], tile_vectors_log2(kind, (int)rows), x, y);
 }
@@ -156,12 +141,14 @@ static bool rows_share(const dsc_extent *e)
 
 static int choose_rolling(const dsc_extent *e, const plane_source *s, bool one_slice)
 {
-    if (!rows_share(e) || e->stride[2] != 1 || (!s->padded && e->kernel[2] > ROLLING_COLUMNS))
+    int by_two = e->stride[1] == 2 && e->stride[2] == 2 && e->dilation[1] == 1 && e->dilation[2] == 1 && !s->padded;
+    bool by_one = rows_share(e) && e->stride[2] == 1;
+    if ((!by_one && !by_two) || (!s->padded && e->kernel[2] > ROLLING_COLUMNS))
         return NOT_ROLLING;
     switch (e->kernel[1]) {
-    case 3: return one_slice && e->kernel[2] == 3 ? ROLLING_3_3 : ROLLING_3;
-    case 5: return ROLLING_5;
-    case 7: return ROLLING_7;
+    case 3: return by_two ? ROLLING_3_BY_TWO : one_slice && e->kernel[2] == 3 ? ROLLING_3_3 : ROLLING_3;
+    case 5: return by_two ? ROLLING_5_BY_TWO : ROLLING_5;
+    case 7: return by_two ? ROLLING_7_BY_TWO : ROLLING_7;
     default: return NOT_ROLLING;
     }
 }

@@ -245,29 +245,31 @@ INLINE void run_tile(const depthwise_tile *tile, const int kind, const int R, co
 
 typedef void (*tile_function)(const depthwise_tile *);
 
-#define TILE(kind, R, V) \
-    static void tile_##kind##_##R##_##V(const depthwise_tile *t) { run_tile(t, kind, R, V, 0); } \
+#define MASKED_LOG2 1   /* masked tiles have one or two vectors: their masks stay in registers */
+
+#define TILE(kind, R, V) static void tile_##kind##_##R##_##V(const depthwise_tile *t) { run_tile(t, kind, R, V, 0); }
+#define TILE_MASKED(kind, R, V) \
     static void tile_##kind##_##R##_##V##_masked(const depthwise_tile *t) { run_tile(t, kind, R, V, 1); }
-#define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2)
-#define ENTRY(name) {name, name##_masked}
-#define ENTRIES(kind, R) {ENTRY(tile_##kind##_##R##_1), ENTRY(tile_##kind##_##R##_2)}
+#define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2) TILE_MASKED(kind, R, 1) TILE_MASKED(kind, R, 2)
+#define ENTRIES(kind, R) \
+    {tile_##kind##_##R##_1, tile_##kind##_##R##_1_masked}, {tile_##kind##_##R##_2, tile_##kind##_##R##_2_masked}
 
 TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 2) TILES(UNSHARED, 1)
 TILES(UNSHARED_BY_TWO, 4) TILES(UNSHARED_BY_TWO, 2) TILES(UNSHARED_BY_TWO, 1)
 TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
 #if TILE_VECTORS == 4
 TILE(SHARED, 4, 4) TILE(SHARED, 2, 4) TILE(UNSHARED, 4, 4) TILE(UNSHARED, 2, 4)
-#define ENTRIES_MORE(kind, R) {ENTRY(tile_##kind##_##R##_1), ENTRY(tile_##kind##_##R##_2), ENTRY(tile_##kind##_##R##_4)}
+#define ENTRIES_MORE(kind, R) {ENTRIES(kind, R), {tile_##kind##_##R##_4, NULL}}
 #else
-#define ENTRIES_MORE ENTRIES
+#define ENTRIES_MORE(kind, R) {ENTRIES(kind, R)}
 #endif
 
 /* [kind][log2 rows][log2 vectors][masked]; single rows are never shared. */
 static const tile_function tile_table[3][3][4][2] = {
     [SHARED] = {{{NULL}}, ENTRIES_MORE(SHARED, 2), ENTRIES_MORE(SHARED, 4)},
-    [UNSHARED] = {{ENTRY(tile_UNSHARED_1_1), ENTRY(tile_UNSHARED_1_2), ENTRY(tile_UNSHARED_1_4), ENTRY(tile_UNSHARED_1_8)},
+    [UNSHARED] = {{ENTRIES(UNSHARED, 1), {tile_UNSHARED_1_4, NULL}, {tile_UNSHARED_1_8, NULL}},
                   ENTRIES_MORE(UNSHARED, 2), ENTRIES_MORE(UNSHARED, 4)},
-    [UNSHARED_BY_TWO] = {ENTRIES(UNSHARED_BY_TWO, 1), ENTRIES(UNSHARED_BY_TWO, 2), ENTRIES(UNSHARED_BY_TWO, 4)},
+    [UNSHARED_BY_TWO] = {{ENTRIES(UNSHARED_BY_TWO, 1)}, {ENTRIES(UNSHARED_BY_TWO, 2)}, {ENTRIES(UNSHARED_BY_TWO, 4)}},
 };
 
 /* Most vectors of a tile, as log2. */

@@ -10,10 +10,14 @@
 
 #if VECTOR_REGISTERS >= 32
 #define MIX_ROWS 8
-#define MIX_VECTORS 3
+#define MIX_VECTORS 4
+#define MIX_VECTORS_USUAL 3   /* four only where that spares a second pass over the weights */
+#define MIX_ROWS_FOUR 6
 #else
 #define MIX_ROWS 6
 #define MIX_VECTORS 2
+#define MIX_VECTORS_USUAL 2
+#define MIX_ROWS_FOUR 6
 #endif
 
 typedef struct {
@@ -104,9 +108,12 @@ INLINE void run_mixing(const mixing_tile *t, const int R, const int V)
 typedef void (*mixing_function)(const mixing_tile *);
 
 #define MIX(R, V) static void mix_##R##_##V(const mixing_tile *t) { run_mixing(t, R, V); }
-#if MIX_VECTORS == 3
+#if MIX_VECTORS == 4
 #define MIXES(R) MIX(R, 1) MIX(R, 2) MIX(R, 3)
-#define MIX_ENTRIES(R) {mix_##R##_1, mix_##R##_2, mix_##R##_3}
+#define MIX_ENTRIES(R) {mix_##R##_1, mix_##R##_2, mix_##R##_3, mix_##R##_4}
+#define mix_7_4 NULL
+#define mix_8_4 NULL
+MIX(1, 4) MIX(2, 4) MIX(3, 4) MIX(4, 4) MIX(5, 4) MIX(6, 4)
 #else
 #define MIXES(R) MIX(R, 1) MIX(R, 2)
 #define MIX_ENTRIES(R) {mix_##R##_1, mix_##R##_2}
@@ -127,7 +134,7 @@ static const mixing_function mixing_table[MIX_ROWS][MIX_VECTORS] = {
 /* All rows of one block of columns, in row blocks of nearly equal size. */
 static void mix_rows(mixing_tile t, dsc_int rows, int vectors)
 {
-    dsc_int blocks = divide_up(rows, MIX_ROWS);
+    dsc_int blocks = divide_up(rows, vectors == 4 ? MIX_ROWS_FOUR : MIX_ROWS);
     for (dsc_int i = 0, row = 0; i < blocks; ++i) {
         dsc_int here = (rows - row) / (blocks - i);
         mixing_table[here - 1][vectors - 1](&t);
@@ -143,7 +150,9 @@ static void mix_rows(mixing_tile t, dsc_int rows, int vectors)
 static int block_vectors(dsc_int left)
 {
     dsc_int vectors = divide_up(left, LANES);
-    return (int)divide_up(vectors, divide_up(vectors, MIX_VECTORS));
+    if (vectors == MIX_VECTORS)
+        return MIX_VECTORS;
+    return (int)divide_up(vectors, divide_up(vectors, MIX_VECTORS_USUAL));
 }
 
 #endif
