@@ -55,9 +55,17 @@ typedef struct {
     dsc_matrix mixing;
     dsc_vector taps_bias, mixing_bias;
     dsc_activation taps_activation, mixing_activation;
-    const volatile int *stop;  /* set from outside to abandon the call */
+    volatile int *stop;        /* set to abandon the call */
     bool (*poll)(void);        /* true: abandon the call; does nothing on threads other than the caller's */
 } dsc_problem;
+
+/* True once the call is to be abandoned; for use inside long items. */
+static inline bool dsc_stopped(const dsc_problem *p)
+{
+    if (!*p->stop && p->poll())
+        *p->stop = 1;
+    return *p->stop;
+}
 
 /* How a call is cut up. Items are independent: any order, any thread, same bits. */
 typedef struct {

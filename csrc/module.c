@@ -96,6 +96,12 @@ static PyObject *fma_peak(PyObject *module, PyObject *seconds)
     return PyFloat_FromDouble(peak);
 }
 
+#ifdef __clang__
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static PyObject *build_info(PyObject *module, PyObject *unused)
 {
     static const char *const compiled[] = {
@@ -120,7 +126,7 @@ static PyObject *build_info(PyObject *module, PyObject *unused)
     }
     if (!names)
         return NULL;
-    return Py_BuildValue("{s:s,s:O,s:N}", "compiler", __VERSION__, "openmp", dsc_has_openmp() ? Py_True : Py_False,
+    return Py_BuildValue("{s:s,s:O,s:N}", "compiler", COMPILER, "openmp", dsc_has_openmp() ? Py_True : Py_False,
                          "isas", names);
 }
 

@@ -93,19 +93,53 @@ static void work(job *j, int thread, bool caller)
     while (!j->stop && (begin = atomic_fetch_add(&j->next, j->piece)) < j->plan.items) {
         dsc_int end = begin + j->piece;
         j->operation->run(j->problem, &j->plan, begin, end < j->plan.items ? end : j->plan.items, scratch);
-        if (caller && j->problem->poll())
-            j->stop = 1;
+        if (caller)
+            dsc_stopped(j->problem);
     }
     if (!caller)
         atomic_fetch_or(&j->flags, fetestexcept(FE_ALL_EXCEPT));
 }
+
+/* libgomp ends the process when it cannot create a thread, so whether there is room is tried before it has to. */
+#ifdef _OPENMP
+static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int largest_team = 1;
+
+static void *wait_for_release(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&hold);
+    pthread_mutex_unlock(&hold);
+    return NULL;
+}
+
+static int startable_threads(int team)
+{
+    pthread_t helpers[THREADS_MOST];
+    int started_here = 0;
+    if (team <= atomic_load(&largest_team))
+        return team;
+    pthread_mutex_lock(&hold);
+    while (started_here < team - 1 && pthread_create(&helpers[started_here], NULL, wait_for_release, NULL) == 0)
+        ++started_here;
+    pthread_mutex_unlock(&hold);
+    for (int i = 0; i < started_here; ++i)
+        pthread_join(helpers[i], NULL);
+    if (started_here == team - 1)
+        atomic_store(&largest_team, team);
+    /* Where not all can be had, leave what is left to others. */
+    return started_here == team - 1 ? team : 1;
+}
+#else
+static int startable_threads(int team) { return team; }
+#endif
 
 static int team_size(const job *j)
 {
     dsc_int pieces = j->plan.items / j->piece + (j->plan.items % j->piece != 0);
     if (threads == 1 || j->plan.work < threshold || atomic_load(&forked) || !dsc_has_openmp())
         return 1;
-    return pieces < threads ? (int)pieces : threads;
+    return startable_threads(pieces < threads ? (int)pieces : threads);
 }
 
 static void run_team(job *j, int team)

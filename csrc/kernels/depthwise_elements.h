@@ -12,11 +12,6 @@
 
 typedef struct { const plane_region *r; const dsc_problem *p; dsc_int row, column; int count; dsc_int taps; } element_row;
 
-static bool abandoned(const dsc_problem *p)
-{
-    return *p->stop || p->poll();
-}
-
 /* Add column tap i of one input row to the lanes where it exists. */
 static void add_element_tap(const element_row *w, const real *row, dsc_int position, vec tap, vec *sum)
 {
@@ -47,7 +42,7 @@ static bool add_element_column(element_row *w, dsc_int k, dsc_int i, const real 
     for (dsc_int j = first; j < last; ++j) {
         dsc_int row = dsc_source_index(w->row * e->stride[1] - e->low[1] + j * e->dilation[1], e->in[1], e->mode);
         add_element_tap(w, slice + row * r->x_step[1], position, v_spread(taps[j * r->tap_step[1]]), sum);
-        if (++w->taps % ELEMENTS_PATIENCE == 0 && abandoned(w->p))
+        if (++w->taps % ELEMENTS_PATIENCE == 0 && dsc_stopped(w->p))
             return false;
     }
     return true;

@@ -33,6 +33,7 @@ typedef struct {
     dsc_int y_row, y_column, width;
     bool resume, last;            /* continue the sums in y; these are the last products */
     const epilogue *finish;
+    const dsc_problem *problem;
 } mixing_tile;
 
 INLINE vec resume_sum(const mixing_tile *t, const real *y, int count)
@@ -136,6 +137,8 @@ static void mix_rows(mixing_tile t, dsc_int rows, int vectors)
 {
     dsc_int blocks = divide_up(rows, vectors == 4 ? MIX_ROWS_FOUR : MIX_ROWS);
     for (dsc_int i = 0, row = 0; i < blocks; ++i) {
+        if (i % 64 == 63 && dsc_stopped(t.problem))
+            return;
         dsc_int here = (rows - row) / (blocks - i);
         mixing_table[here - 1][vectors - 1](&t);
         t.a += here * t.a_row;

@@ -158,6 +158,7 @@ static void fill_panel(const dsc_problem *p, const dsc_plan *plan, const output_
 static mixing_tile start_tile(const dsc_problem *p, const dsc_plan *plan, dsc_int first, const epilogue *finish)
 {
     return (mixing_tile){
+        .problem = p,
         .depth = at_most(plan->mixing_block, mixed_channels(p) - first), .finish = finish, .resume = first > 0,
         .last = first + plan->mixing_block >= mixed_channels(p),
     };
@@ -202,7 +203,7 @@ static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_t
     m.b = scratch->weights;
     m.column_bias = scratch->bias;
     m.y_row = p->y.step[2], m.y_column = p->y.channel;
-    for (dsc_int o = 0; o < p->outputs;) {
+    for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p);) {
         int vectors = block_vectors(p->outputs - o);
         m.width = at_most(p->outputs - o, vectors * LANES);
         m.b_step = vectors * LANES;
@@ -223,6 +224,8 @@ static void run_planar_tile(const dsc_problem *p, const dsc_plan *plan, const ou
 {
     panel_shape s = shape_panel(p, t->rows, t->columns);
     for (dsc_int first = 0; first == 0 || first < mixed_channels(p); first += plan->mixing_block) {
+        if (dsc_stopped(p))
+            return;
         mixing_tile m = start_tile(p, plan, first, outer);
         fill_panel(p, plan, t, &s, first, m.depth, inner, scratch);
         mix_planar(p, t, &s, m, first, scratch, y);
@@ -248,6 +251,8 @@ static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, con
                                  separable_scratch *scratch, const epilogue *inner, const epilogue *outer, real *y)
 {
     for (dsc_int first = 0; first == 0 || first < mixed_channels(p); first += plan->mixing_block) {
+        if (dsc_stopped(p))
+            return;
         mixing_tile m = start_tile(p, plan, first, outer);
         if (is_pointwise(p)) {
             m.a_row = p->x.step[2], m.a_step = p->x.channel;
