@@ -12,7 +12,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
-FLAGS = ["-O2", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-g0", "-Wno-psabi"]
+FLAGS = [
+    "-O2",
+    "-std=gnu11",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fvisibility=hidden",
+    "-g0",
+    "-Wno-psabi",
+]
 
 # Kernel set -> flags. What the compiler refuses is left out; `wide` only tests the 64-byte paths anywhere.
 KERNEL_SETS = {
@@ -33,7 +41,9 @@ class BuildKernels(build_ext):
         openmp = OPENMP if self.links(OPENMP) else []
         sets = {name: flags for name, flags in KERNEL_SETS.items() if self.compiles(name, flags)}
         if "baseline" not in sets:
-            raise CompileError("dsconv needs a C compiler with GNU vector extensions (gcc or clang; clang-cl on Windows)")
+            raise CompileError(
+                "dsconv needs a C compiler with GNU vector extensions (gcc or clang; clang-cl on Windows)"
+            )
         ext.define_macros += [(f"DSC_HAVE_{name}", "1") for name in sets]
         ext.extra_compile_args += FLAGS + openmp
         ext.extra_link_args += openmp
@@ -43,10 +53,18 @@ class BuildKernels(build_ext):
     def compile_kernels(self, sets):
         jobs = [(name, real) for name in reversed(sets) for real in REALS]
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            return [path for paths in pool.map(lambda job: self.compile_table(*job, sets[job[0]]), jobs) for path in paths]
+            return [
+                path
+                for paths in pool.map(lambda job: self.compile_table(*job, sets[job[0]]), jobs)
+                for path in paths
+            ]
 
     def compile_table(self, name, real, flags):
-        macros = [("DSC_ISA", f'"isa/{name}.h"'), ("DSC_REAL", f'"real/{real}.h"'), ("DSC_SUFFIX", REALS[real])]
+        macros = [
+            ("DSC_ISA", f'"isa/{name}.h"'),
+            ("DSC_REAL", f'"real/{real}.h"'),
+            ("DSC_SUFFIX", REALS[real]),
+        ]
         return self.compiler.compile(
             ["csrc/kernels/table.c"],
             output_dir=os.path.join(self.build_temp, f"{name}_{real}"),
@@ -58,11 +76,17 @@ class BuildKernels(build_ext):
 
     def compiles(self, name, flags):
         includes = "" if name in ("baseline", "wide") else "#include <immintrin.h>\n"
-        return self.attempt(f"{includes}typedef float v __attribute__((vector_size(16)));\n"
-                            "v f(v a, v b) { return a * b; }\n", flags, link=False)
+        return self.attempt(
+            f"{includes}typedef float v __attribute__((vector_size(16)));\n"
+            "v f(v a, v b) { return a * b; }\n",
+            flags,
+            link=False,
+        )
 
     def links(self, flags):
-        return self.attempt("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", flags, link=True)
+        return self.attempt(
+            "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", flags, link=True
+        )
 
     def attempt(self, text, flags, link):
         with tempfile.TemporaryDirectory() as folder:

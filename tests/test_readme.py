@@ -40,8 +40,9 @@ def test_commands_are_those_of_ci(blocks):
         pytest.skip("no .ci/run here")
     commands = [text.strip() for kind, text in blocks if kind == ""]
     assert len(commands) == 2
+    lines = [line.strip() for line in script.read_text(encoding="utf-8").splitlines()]
     for command in commands:
-        assert command in script.read_text().splitlines()
+        assert command in lines
 
 
 def test_names_exist():

@@ -20,13 +20,15 @@ static dsc_int mixed_channels(const dsc_problem *p)
     return p->channels * p->multiplier;
 }
 
-/* Rows of the panel: pixels of a tile, as one run where y allows it, else every image row padded to whole vectors. */
+/* Pixels of a tile in the panel: one run where y (and x, if it is read without a first stage) allows it, else every image
+ * row padded to whole vectors. */
 typedef struct { dsc_int segments, width, pitch, total; bool flat; } panel_shape;
 
 static panel_shape shape_panel(const dsc_problem *p, dsc_int rows, dsc_int columns)
 {
     panel_shape s;
-    s.flat = rows == 1 || (columns == p->e.out[2] && p->y.step[1] == columns * p->y.step[2]);
+    bool even = columns == p->e.out[2] && p->y.step[1] == columns * p->y.step[2];
+    s.flat = rows == 1 || (even && (!is_pointwise(p) || p->x.step[1] == columns * p->x.step[2]));
     s.segments = s.flat ? 1 : rows;
     s.width = s.flat ? rows * columns : columns;
     s.pitch = s.flat ? columns : round_up(columns, LANES);
@@ -74,13 +76,8 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
         plan_reading(p, plan);
     set_tiles(e, plan);
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
-    dsc_int wide = panel_step(s.total + LANES);
-    if (channels_dense(p)) {
-        plan->scratch += (size_t)(block * MIX_VECTORS * LANES + MIX_VECTORS * LANES) * sizeof(real) + 64;
-        wide = is_pointwise(p) ? 0 : s.total;
-        block = panel_step(block);
-    }
-    plan->scratch += (size_t)(wide * (block + 1)) * sizeof(real) + 64;
+    dsc_int panel = is_pointwise(p) ? 0 : channels_dense(p) ? s.total * panel_step(block) : block * panel_step(s.total);
+    plan->scratch += (size_t)(panel + (block + 1) * MIX_VECTORS * LANES) * sizeof(real) + 192;
     plan->items = p->batch * e->out[0] * plan->bands * plan->columns;
     plan->work = output_volume(e) * (double)p->batch * (double)mixed_channels(p) *
                  ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(e)));
@@ -88,7 +85,9 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
 
 /* Scratch of one thread, laid out. */
 typedef struct {
-    real *panel, *weights, *bias;
+    real *panel;       /* depthwise results: planar [channel][step], interleaved [pixel][step] */
+    real *block;       /* what one block of columns multiplies: [channel][columns] */
+    real *bias;        /* interleaved: of one block of columns */
     void *strips;
     dsc_int step;
     packed_channels packed;
@@ -102,56 +101,16 @@ static real *aligned(void *p)
 static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, void *memory)
 {
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
-    separable_scratch scratch = {.panel = aligned(memory)};
-    real *rest;
-    if (channels_dense(p)) {
-        scratch.step = panel_step(plan->mixing_block);
-        scratch.weights = scratch.panel + (is_pointwise(p) ? 0 : s.total * scratch.step);
-        scratch.bias = scratch.weights + plan->mixing_block * MIX_VECTORS * LANES;
-        rest = aligned(scratch.bias + MIX_VECTORS * LANES);
-    } else {
-        scratch.step = panel_step(s.total + LANES);
-        rest = aligned(scratch.panel + plan->mixing_block * scratch.step);
-    }
-    scratch.strips = rest;
-    if (plan->path == INTERLEAVED)
-        scratch.packed = no_channels(p, rest);
+    separable_scratch scratch = {.bias = aligned(memory)};
+    scratch.step = panel_step(channels_dense(p) ? plan->mixing_block : s.total);
+    scratch.block = scratch.bias + MIX_VECTORS * LANES;
+    scratch.panel = aligned(scratch.block + plan->mixing_block * MIX_VECTORS * LANES);
+    scratch.strips = scratch.panel;
+    if (!is_pointwise(p))
+        scratch.strips = aligned(scratch.panel + scratch.step * (channels_dense(p) ? s.total : plan->mixing_block));
+    if (plan->path == INTERLEAVED && !is_pointwise(p))
+        scratch.packed = no_channels(p, scratch.strips);
     return scratch;
-}
-
-/* Planar: pixels of channel k, as they are, into one row of the panel. */
-static void copy_panel_row(const dsc_problem *p, const output_tile *t, const panel_shape *s, dsc_int k, real *target)
-{
-    const real *x = (const real *)p->x.data + t->image * p->x.batch + k * p->x.channel + t->depth * p->x.step[0] +
-                    t->row * p->x.step[1] + t->column * p->x.step[2];
-    for (dsc_int row = 0; row < t->rows; ++row)
-        copy_strided(target + row * s->pitch, x + row * p->x.step[1], p->x.step[2], t->columns);
-}
-
-/* Fill the last vector of a panel row with copies of its last pixel: lanes that compute on them raise no flag. */
-static void pad_panel_row(const panel_shape *s, real *row)
-{
-    if (s->width % LANES == 0)
-        return;
-    mask room = v_mask(0, s->flat ? LANES : s->pitch - s->width);
-    for (dsc_int i = 0; i < s->segments; ++i) {
-        real *end = row + i * s->pitch + s->width;
-        v_store_masked(end, v_spread(end[-1]), room);
-    }
-}
-
-/* Planar: channels [first, first + count) of the tile into the panel. */
-static void fill_panel(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, const panel_shape *s,
-                       dsc_int first, dsc_int count, const epilogue *finish, const separable_scratch *scratch)
-{
-    if (is_pointwise(p))
-        for (dsc_int k = 0; k < count; ++k)
-            copy_panel_row(p, t, s, first + k, scratch->panel + k * scratch->step);
-    else
-        depthwise_planes(p, plan, t, first, count, (plane_target){scratch->panel, scratch->step, s->pitch, 1, finish},
-                         scratch->strips);
-    for (dsc_int k = 0; k < count; ++k)
-        pad_panel_row(s, scratch->panel + k * scratch->step);
 }
 
 /* What both layouts fill in the same way. */
@@ -164,24 +123,44 @@ static mixing_tile start_tile(const dsc_problem *p, const dsc_plan *plan, dsc_in
     };
 }
 
+/* Planar: one block of columns as a dense [channel][columns] block, from the panel, or from x where there is no first
+ * stage. Missing columns repeat the last one: lanes that compute on them raise no floating-point flag of their own. */
+static void fill_block(const dsc_problem *p, const output_tile *t, const panel_shape *s, const mixing_tile *m,
+                       dsc_int first, dsc_int segment, dsc_int column, const separable_scratch *scratch)
+{
+    const real *source = scratch->panel + segment * s->pitch + column;
+    dsc_int channel = scratch->step, step = 1;
+    if (is_pointwise(p)) {
+        channel = p->x.channel, step = p->x.step[2];
+        source = (const real *)p->x.data + t->image * p->x.batch + first * channel + t->depth * p->x.step[0] +
+                 (t->row + segment) * p->x.step[1] + (t->column + column) * step;
+    }
+    for (dsc_int k = 0; k < m->depth; ++k) {
+        real *row = scratch->block + k * m->b_step;
+        copy_strided(row, source + k * channel, step, m->width);
+        for (dsc_int i = m->width; i < m->b_step; ++i)
+            row[i] = row[m->width - 1];
+    }
+}
+
 static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
                        const separable_scratch *scratch, real *y)
 {
     const real *bias = (const real *)p->mixing_bias.data;
-    m.a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
-    m.a_row = p->mixing.row, m.a_step = p->mixing.column;
-    m.b_step = scratch->step;
     m.row_bias = bias ? bias + t->image * p->mixing_bias.batch : NULL;
     m.row_bias_step = p->mixing_bias.step;
+    m.a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
+    m.a_row = p->mixing.row, m.a_step = p->mixing.column;
+    m.b = scratch->block;
     m.y_row = p->y.channel, m.y_column = p->y.step[2];
     for (dsc_int i = 0; i < s->segments; ++i) {
-        for (dsc_int column = 0; column < s->width;) {
+        for (dsc_int column = 0; column < s->width && !dsc_stopped(p); column += m.b_step) {
             int vectors = block_vectors(s->width - column);
-            m.b = scratch->panel + i * s->pitch + column;
+            m.b_step = vectors * LANES;
+            m.width = at_most(s->width - column, m.b_step);
             m.y = y + i * p->y.step[1] + column * p->y.step[2];
-            m.width = at_most(s->width - column, vectors * LANES);
+            fill_block(p, t, s, &m, first, i, column, scratch);
             mix_rows(m, p->outputs, vectors);
-            column += vectors * LANES;
         }
     }
 }
@@ -200,14 +179,14 @@ static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_t
     const real *weights = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
     bool flat = t->rows == 1 || (a_line == t->columns * m.a_row && p->y.step[1] == t->columns * p->y.step[2]);
     dsc_int lines = flat ? 1 : t->rows, pixels = flat ? t->rows * t->columns : t->columns;
-    m.b = scratch->weights;
+    m.b = scratch->block;
     m.column_bias = scratch->bias;
     m.y_row = p->y.step[2], m.y_column = p->y.channel;
     for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p);) {
         int vectors = block_vectors(p->outputs - o);
         m.width = at_most(p->outputs - o, vectors * LANES);
         m.b_step = vectors * LANES;
-        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m.width, m.depth, scratch->weights,
+        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m.width, m.depth, scratch->block,
                   vectors * LANES);
         pack_bias(p, t->image, o, m.width, scratch->bias);
         for (dsc_int i = 0; i < lines; ++i) {
@@ -227,7 +206,9 @@ static void run_planar_tile(const dsc_problem *p, const dsc_plan *plan, const ou
         if (dsc_stopped(p))
             return;
         mixing_tile m = start_tile(p, plan, first, outer);
-        fill_panel(p, plan, t, &s, first, m.depth, inner, scratch);
+        if (!is_pointwise(p))
+            depthwise_planes(p, plan, t, first, m.depth, (plane_target){scratch->panel, scratch->step, s.pitch, 1, inner},
+                             scratch->strips);
         mix_planar(p, t, &s, m, first, scratch, y);
         if (mixed_channels(p) == 0)
             break;

@@ -16,7 +16,10 @@ static void copy_strided(real *target, const real *source, dsc_int step, dsc_int
 {
     dsc_int j = 0;
     if (step == 1) {
-        memcpy(target, source, (size_t)count * sizeof(real));
+        for (; j + LANES <= count; j += LANES)
+            v_store(target + j, v_load(source + j));
+        if (j < count)
+            v_store_masked(target + j, v_load_masked(source + j, v_mask(0, count - j)), v_mask(0, count - j));
         return;
     }
     if (step == 2)
