@@ -6,8 +6,8 @@
 #include "depthwise_interleaved.h"
 
 #define STRIP_BYTES (160 << 10)       /* strips of a region: a part of the second-level cache */
-#define STRIP_BYTES_MOST (400 << 10)  /* more is left to the element-wise path */
-#define PACKED_BYTES_MOST (384 << 10)
+#define STRIP_BYTES_MOST (256 << 10)  /* more is left to the element-wise path */
+#define PACKED_BYTES_MOST (256 << 10)
 #define ITEM_WORK (1 << 21)           /* multiply-adds in one item: some 0.1 ms, between two looks for an interrupt */
 #define PLANES_BYTES (12 << 10)       /* input of planes that go through a tile together */
 #define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
@@ -61,19 +61,22 @@ static double strip_shape_for(const dsc_extent *e, dsc_int rows, dsc_int columns
     return e->kernel[0] * height * pitch * sizeof(real);
 }
 
-/* Shrink the plan's tile until its strips fit. False: they do not. */
+/* Shrink the plan's tile until its strips fit. False: those of the smallest tile do not, whatever tile the plan had: the
+ * order of summation follows from the path, and must not follow from the number of threads. */
 static bool fit_strips(const dsc_extent *e, dsc_plan *plan)
 {
-    double bytes;
-    while ((bytes = strip_shape_for(e, plan->band_rows, plan->column_width, plan)) > STRIP_BYTES) {
-        if (plan->band_rows > TILE_ROWS)
-            plan->band_rows = at_least(plan->band_rows / 2, TILE_ROWS);
-        else if (plan->column_width > 16 * LANES)
-            plan->column_width = round_up(plan->column_width / 2, LANES);
+    const dsc_int narrow = 16 * LANES;
+    if (strip_shape_for(e, 1, at_most(e->out[2], narrow), plan) > STRIP_BYTES_MOST)
+        return false;
+    while (strip_shape_for(e, plan->band_rows, plan->column_width, plan) > STRIP_BYTES) {
+        if (plan->band_rows > TILE_ROWS || (plan->band_rows > 1 && plan->column_width <= narrow))
+            plan->band_rows = plan->band_rows > TILE_ROWS ? at_least(plan->band_rows / 2, TILE_ROWS) : 1;
+        else if (plan->column_width > narrow)
+            plan->column_width = at_least(round_up(plan->column_width / 2, LANES), narrow);
         else
             break;
     }
-    return bytes <= STRIP_BYTES_MOST;
+    return true;
 }
 
 static void set_tiles(const dsc_extent *e, dsc_plan *plan)
@@ -168,7 +171,7 @@ static dsc_int planes_together(const dsc_problem *p, const dsc_plan *plan, const
 {
     if (plan->path != IN_PLACE || p->multiplier != 1 || p->e.stride[2] != 1)
         return 1;
-    return at_least(PLANES_BYTES / (dsc_int)sizeof(real) / (t->rows * p->e.in[2]), 1);
+    return at_least(PLANES_BYTES / (dsc_int)sizeof(real) / at_least(t->rows * p->e.in[2], 1), 1);
 }
 
 /* Depthwise output channels [first, first + count) of a tile, the first to `target`. */

@@ -7,14 +7,15 @@
 #include "epilogue.h"
 #include "walk.h"
 
-#define PIXELS 4           /* outputs along the width in one tile */
+#define COLUMNS_DENSE 7    /* most column taps that are kept in registers */
+#define PIXELS 8           /* most outputs along the width in one tile */
 
 typedef struct {
     const dsc_extent *e;
     const real *x;             /* of the image */
     const dsc_int *x_step;
     const real *taps;          /* [depth][row][column][padded channels] */
-    const real *bias;          /* padded channels, or NULL */
+    const real *bias;          /* padded channels */
     dsc_int channels, padded;
     dsc_int depth, row, rows, column, columns;
     real *y;                   /* of the first output */
@@ -22,7 +23,7 @@ typedef struct {
     const epilogue *finish;
 } channel_region;
 
-/* One tile: `pixels` outputs of one row, one or two vectors of channels. */
+/* One tile: some outputs of one row, one or two vectors of channels. */
 typedef struct {
     const channel_region *r;
     dsc_int channel, width, row, column;
@@ -34,18 +35,7 @@ INLINE vec load_channels(const real *p, const int tail, mask m)
     return tail ? v_load_masked(p, m) : v_load(p);
 }
 
-INLINE void start_sums(const channel_tile *t, const int P, const int V, vec sums[][2])
-{
-    const real *bias = t->r->bias;
-    UNROLL
-    for (int p = 0; p < P; ++p) {
-        UNROLL
-        for (int v = 0; v < V; ++v)
-            sums[p][v] = bias ? v_load(bias + t->channel + v * LANES) : v_spread(0);
-    }
-}
-
-INLINE void store_sums(const channel_tile *t, const int P, const int V, const int tail, mask m, vec sums[][2])
+INLINE void store_sums(const channel_tile *t, const int P, const int V, const int tail, mask m, vec (*sums)[2])
 {
     const channel_region *r = t->r;
     real *y = r->y + (t->row - r->row) * r->y_row + (t->column - r->column) * r->y_column + t->channel;
@@ -55,16 +45,16 @@ INLINE void store_sums(const channel_tile *t, const int P, const int V, const in
         for (int v = 0; v < V; ++v) {
             vec sum = v_finish(r->finish, sums[p][v]);
             if (tail)
-                v_store_masked(y + p * r->y_column + v * LANES, sum, m);
+                v_store_masked(y + p * r->y_column, sum, m);
             else
                 v_store(y + p * r->y_column + v * LANES, sum);
         }
     }
 }
 
-/* Row tap j of depth tap k, any columns. `clipped`: some column tap of some pixel may not exist. */
+/* One row tap, any columns. `clipped`: some column tap of some pixel may not exist. */
 INLINE void add_row_any(const channel_tile *t, const int P, const int V, const int tail, const int clipped, mask m,
-                        const real *row, const real *taps, vec sums[][2])
+                        const real *row, const real *taps, vec (*sums)[2])
 {
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
@@ -86,46 +76,51 @@ INLINE void add_row_any(const channel_tile *t, const int P, const int V, const i
     }
 }
 
-/* Three column taps, stride and dilation 1: each input column is loaded once. */
-INLINE void add_row_three(const channel_tile *t, const int P, const int V, const int tail, const int clipped, mask m,
-                          const real *row, const real *taps, vec sums[][2])
+/* KW column taps, stride and dilation 1: each input column is loaded once. */
+INLINE void add_row_dense(const channel_tile *t, const int KW, const int P, const int v, const int tail,
+                          const int clipped, mask m, const real *row, const real *taps, vec (*sums)[2])
 {
     const channel_region *r = t->r;
     dsc_int start = t->column - r->e->low[2];
+    vec tap[COLUMNS_DENSE];
     UNROLL
-    for (int v = 0; v < V; ++v) {
-        const vec tap[3] = {v_load(taps + v * LANES), v_load(taps + r->padded + v * LANES),
-                            v_load(taps + 2 * r->padded + v * LANES)};
+    for (int i = 0; i < KW; ++i)
+        tap[i] = v_load(taps + i * r->padded + v * LANES);
+    UNROLL
+    for (int c = 0; c < P + KW - 1; ++c) {
+        if (clipped && (start + c < 0 || start + c >= r->e->in[2]))
+            continue;
+        vec x = load_channels(row + (start + c) * r->x_step[2] + v * LANES, tail, m);
+        V_KEEP(x);
         UNROLL
-        for (int c = 0; c < P + 2; ++c) {
-            if (clipped && (start + c < 0 || start + c >= r->e->in[2]))
-                continue;
-            vec x = load_channels(row + (start + c) * r->x_step[2] + v * LANES, tail, m);
-            V_KEEP(x);
-            UNROLL
-            for (int p = c > 2 ? c - 2 : 0; p < P && p <= c; ++p)
-                sums[p][v] += tap[c - p] * x;
-        }
+        for (int p = c >= KW ? c - KW + 1 : 0; p < P && p <= c; ++p)
+            sums[p][v] += tap[c - p] * x;
     }
 }
 
-INLINE void run_channel_tile(const channel_tile *t, const int three, const int P, const int V, const int tail,
+INLINE void run_channel_tile(const channel_tile *t, const int KW, const int P, const int V, const int tail,
                              const int clipped)
 {
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
     mask m = v_mask(0, t->width);
     vec sums[PIXELS][2];
-    start_sums(t, P, V, sums);
+    UNROLL
+    for (int p = 0; p < P; ++p) {
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            sums[p][v] = v_load(r->bias + t->channel + v * LANES);
+    }
     for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
         const real *slice = r->x + t->channel + (r->depth * e->stride[0] - e->low[0] + k * e->dilation[0]) * r->x_step[0];
         for (dsc_int j = t->row_first; j < t->row_last; ++j) {
             const real *row = slice + (t->row * e->stride[1] - e->low[1] + j * e->dilation[1]) * r->x_step[1];
             const real *taps = r->taps + ((k * e->kernel[1] + j) * e->kernel[2]) * r->padded + t->channel;
-            if (three)
-                add_row_three(t, P, V, tail, clipped, m, row, taps, sums);
-            else
+            if (!KW)
                 add_row_any(t, P, V, tail, clipped, m, row, taps, sums);
+            UNROLL
+            for (int v = 0; KW && v < V; ++v)
+                add_row_dense(t, KW, P, v, tail, clipped, m, row, taps, sums);
         }
     }
     store_sums(t, P, V, tail, m, sums);
@@ -133,36 +128,49 @@ INLINE void run_channel_tile(const channel_tile *t, const int three, const int P
 
 typedef void (*channel_function)(const channel_tile *);
 
-#define CHANNEL_TILE(three, P, V, tail) \
-    static void channels_##three##_##P##_##V##_##tail(const channel_tile *t) \
-    { run_channel_tile(t, three, P, V, tail, 0); } \
-    static void channels_##three##_##P##_##V##_##tail##_clipped(const channel_tile *t) \
-    { run_channel_tile(t, three, P, V, tail, 1); }
-#define CHANNEL_TILES(P) \
-    CHANNEL_TILE(0, P, 1, 0) CHANNEL_TILE(0, P, 2, 0) CHANNEL_TILE(0, P, 1, 1) \
-    CHANNEL_TILE(1, P, 1, 0) CHANNEL_TILE(1, P, 2, 0) CHANNEL_TILE(1, P, 1, 1)
-CHANNEL_TILES(4) CHANNEL_TILES(2) CHANNEL_TILES(1)
+#define CHANNEL_TILE(KW, P, V, tail) \
+    static void channels_##KW##_##P##_##V##_##tail(const channel_tile *t) { run_channel_tile(t, KW, P, V, tail, 0); } \
+    static void channels_##KW##_##P##_##V##_##tail##_clipped(const channel_tile *t) \
+    { run_channel_tile(t, KW, P, V, tail, 1); }
+#define CHANNEL_TILES(KW, V, tail) CHANNEL_TILE(KW, 1, V, tail) CHANNEL_TILE(KW, 2, V, tail) CHANNEL_TILE(KW, 4, V, tail)
+#define CHANNEL_TILES_MORE(KW, tail) CHANNEL_TILES(KW, 1, tail) CHANNEL_TILE(KW, 8, 1, tail)
+CHANNEL_TILES(0, 2, 0) CHANNEL_TILES_MORE(0, 0) CHANNEL_TILES_MORE(0, 1)
+CHANNEL_TILES(3, 2, 0) CHANNEL_TILES_MORE(3, 0) CHANNEL_TILES_MORE(3, 1)
+CHANNEL_TILES_MORE(5, 0) CHANNEL_TILES_MORE(5, 1) CHANNEL_TILES_MORE(7, 0) CHANNEL_TILES_MORE(7, 1)
 
 #define CLIPPED(name) {name, name##_clipped}
-#define CHANNEL_ENTRIES(three, P) \
-    {CLIPPED(channels_##three##_##P##_1_0), CLIPPED(channels_##three##_##P##_2_0), CLIPPED(channels_##three##_##P##_1_1)}
+#define CHANNEL_ENTRIES(KW, V, tail) \
+    CLIPPED(channels_##KW##_1_##V##_##tail), CLIPPED(channels_##KW##_2_##V##_##tail), \
+    CLIPPED(channels_##KW##_4_##V##_##tail)
+#define CHANNEL_ENTRIES_MORE(KW, tail) {CHANNEL_ENTRIES(KW, 1, tail), CLIPPED(channels_##KW##_8_1_##tail)}
 
-/* [three column taps][log2 pixels][one vector, two vectors, last channels][clipped] */
-static const channel_function channel_table[2][3][3][2] = {
-    {CHANNEL_ENTRIES(0, 1), CHANNEL_ENTRIES(0, 2), CHANNEL_ENTRIES(0, 4)},
-    {CHANNEL_ENTRIES(1, 1), CHANNEL_ENTRIES(1, 2), CHANNEL_ENTRIES(1, 4)},
+/* [any, 3, 5, 7 column taps][one vector, last channels, two vectors][log2 pixels][clipped] */
+static const channel_function channel_table[4][3][4][2] = {
+    {CHANNEL_ENTRIES_MORE(0, 0), CHANNEL_ENTRIES_MORE(0, 1), {CHANNEL_ENTRIES(0, 2, 0)}},
+    {CHANNEL_ENTRIES_MORE(3, 0), CHANNEL_ENTRIES_MORE(3, 1), {CHANNEL_ENTRIES(3, 2, 0)}},
+    {CHANNEL_ENTRIES_MORE(5, 0), CHANNEL_ENTRIES_MORE(5, 1)},
+    {CHANNEL_ENTRIES_MORE(7, 0), CHANNEL_ENTRIES_MORE(7, 1)},
 };
 
-static void run_channel_row(channel_tile *t, int kind, int three)
+enum { ONE_VECTOR, LAST_CHANNELS, TWO_VECTORS };
+
+static int dense_columns(const dsc_extent *e)
+{
+    if (e->stride[2] != 1 || e->dilation[2] != 1 || e->kernel[2] % 2 == 0 || e->kernel[2] > COLUMNS_DENSE)
+        return 0;
+    return (int)(e->kernel[2] / 2);
+}
+
+static void run_channel_row(channel_tile *t, int dense, int kind)
 {
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
     dsc_int reach = (e->kernel[2] - 1) * e->dilation[2];
     for (t->column = r->column; t->column < r->column + r->columns;) {
         dsc_int left = r->column + r->columns - t->column, start = t->column * e->stride[2] - e->low[2];
-        int log2 = left >= 4 ? 2 : left >= 2 ? 1 : 0;
+        int log2 = left >= 8 && kind != TWO_VECTORS ? 3 : left >= 4 ? 2 : left >= 2 ? 1 : 0;
         bool clipped = start < 0 || start + ((1 << log2) - 1) * e->stride[2] + reach >= e->in[2];
-        channel_table[three][log2][kind][clipped](t);
+        channel_table[dense][kind][log2][clipped](t);
         t->column += (dsc_int)1 << log2;
     }
 }
@@ -171,7 +179,7 @@ static void depthwise_channels(const channel_region *r)
 {
     const dsc_extent *e = r->e;
     channel_tile t = {.r = r};
-    int three = e->kernel[2] == 3 && e->stride[2] == 1 && e->dilation[2] == 1;
+    int dense = dense_columns(e);
     clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
               &t.depth_last);
     for (t.row = r->row; t.row < r->row + r->rows; ++t.row) {
@@ -179,9 +187,9 @@ static void depthwise_channels(const channel_region *r)
                   &t.row_last);
         for (t.channel = 0; t.channel < r->channels; t.channel += t.width) {
             dsc_int left = r->channels - t.channel;
-            int kind = left >= 2 * LANES ? 1 : left >= LANES ? 0 : 2;
-            t.width = kind == 1 ? 2 * LANES : at_most(left, LANES);
-            run_channel_row(&t, kind, three);
+            int kind = left < LANES ? LAST_CHANNELS : left >= 2 * LANES && dense <= 1 ? TWO_VECTORS : ONE_VECTOR;
+            t.width = kind == TWO_VECTORS ? 2 * LANES : at_most(left, LANES);
+            run_channel_row(&t, dense, kind);
         }
         if (r->finish->later != DSC_LINEAR)
             for (dsc_int q = 0; q < r->columns; ++q)
