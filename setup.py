@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CompileError, LinkError
+from setuptools.errors import CompileError
 
 FLAGS = [
     "-O2",
@@ -31,22 +31,21 @@ KERNEL_SETS = {
 if os.environ.get("DSCONV_BUILD_WIDE") == "1":
     KERNEL_SETS["wide"] = ["-O1"]
 REALS = {"float32": "f32", "float64": "f64"}
-OPENMP = ["-fopenmp"]
+THREADS = ["-pthread"]
 
 
 class BuildKernels(build_ext):
     """Compiles ``csrc/kernels/table.c`` for every kernel set and real type, side by side."""
 
     def build_extension(self, ext):
-        openmp = OPENMP if self.links(OPENMP) else []
         sets = {name: flags for name, flags in KERNEL_SETS.items() if self.compiles(name, flags)}
         if "baseline" not in sets:
             raise CompileError(
                 "dsconv needs a C compiler with GNU vector extensions (gcc or clang; clang-cl on Windows)"
             )
         ext.define_macros += [(f"DSC_HAVE_{name}", "1") for name in sets]
-        ext.extra_compile_args += FLAGS + openmp
-        ext.extra_link_args += openmp
+        ext.extra_compile_args += FLAGS + THREADS
+        ext.extra_link_args += THREADS
         ext.extra_objects += self.compile_kernels(sets)
         super().build_extension(ext)
 
@@ -80,23 +79,15 @@ class BuildKernels(build_ext):
             f"{includes}typedef float v __attribute__((vector_size(16)));\n"
             "v f(v a, v b) { return a * b; }\n",
             flags,
-            link=False,
         )
 
-    def links(self, flags):
-        return self.attempt(
-            "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", flags, link=True
-        )
-
-    def attempt(self, text, flags, link):
+    def attempt(self, text, flags):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "attempt.c"
             source.write_text(text)
             try:
-                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
-                if link:
-                    self.compiler.link_executable(objects, "attempt", output_dir=folder, extra_postargs=flags)
-            except (CompileError, LinkError):
+                self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+            except CompileError:
                 return False
         return True
 

@@ -107,7 +107,6 @@ dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem);
 int dsc_get_threads(void);
 void dsc_set_threads(int n);
 double dsc_set_threshold(double work);
-bool dsc_has_openmp(void);
 void dsc_parallel_init(void);
 
 #endif

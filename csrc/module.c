@@ -126,8 +126,7 @@ static PyObject *build_info(PyObject *module, PyObject *unused)
     }
     if (!names)
         return NULL;
-    return Py_BuildValue("{s:s,s:O,s:N}", "compiler", COMPILER, "openmp", dsc_has_openmp() ? Py_True : Py_False,
-                         "isas", names);
+    return Py_BuildValue("{s:s,s:N}", "compiler", COMPILER, "isas", names);
 }
 
 static PyMethodDef methods[] = {

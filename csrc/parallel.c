@@ -1,35 +1,29 @@
-/* Threads: one loop over independent items, handed out in pieces.
+/* Threads: one loop over independent items, handed out in pieces to a pool of workers and to the caller itself.
  *
- * Serial below a work threshold, when asked, and in a child of a process that has already used threads: libgomp's
- * threads do not survive a fork, and waiting for them would hang. */
+ * Not OpenMP: libgomp hangs in a child of fork, ends the process when it cannot create a thread, and makes the caller wait
+ * for every thread of a team, even one that has not been scheduled yet. */
+#ifdef __linux__
+#define _GNU_SOURCE
+#include <sched.h>
+#endif
+
 #include "dsconv.h"
 
 #include <fenv.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #define THREADS_MOST 256
 #define PIECE_WORK 1e6      /* multiply-adds worth one look at the shared counter */
+#define SPINS 400           /* some 20 us */
+#define STACK_BYTES (1 << 20)
 
 static pthread_key_t arena_key;
 static int threads = 1;
 static double threshold = 2e6;
-static atomic_bool started, forked;
-
-bool dsc_has_openmp(void)
-{
-#ifdef _OPENMP
-    return true;
-#else
-    return false;
-#endif
-}
 
 int dsc_get_threads(void) { return threads; }
 
@@ -42,10 +36,15 @@ double dsc_set_threshold(double work)
     return previous;
 }
 
-static void after_fork(void)
+static int usable_processors(void)
 {
-    if (atomic_load(&started))
-        atomic_store(&forked, true);
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
 }
 
 static int environment_threads(const char *name)
@@ -53,23 +52,6 @@ static int environment_threads(const char *name)
     const char *text = getenv(name);
     long n = text ? strtol(text, NULL, 10) : 0;
     return n > 0 && n <= THREADS_MOST ? (int)n : 0;
-}
-
-void dsc_parallel_init(void)
-{
-    int n = environment_threads("DSCONV_NUM_THREADS");
-    if (!n)
-        n = environment_threads("OMP_NUM_THREADS");
-    if (!n) {
-#ifdef _OPENMP
-        n = omp_get_num_procs();
-#else
-        n = 1;
-#endif
-    }
-    dsc_set_threads(n);
-    pthread_atfork(NULL, NULL, after_fork);
-    pthread_key_create(&arena_key, free);
 }
 
 typedef struct {
@@ -80,80 +62,135 @@ typedef struct {
     size_t scratch;             /* bytes a thread, a multiple of 64 */
     char *memory;
     _Atomic dsc_int next;
-    atomic_int flags;           /* floating-point exceptions that any thread raised */
+    atomic_int flags;           /* floating-point exceptions that any worker raised */
     volatile int stop;
+    int team, joined, active;   /* threads wanted, workers that came, workers at it; under pool.lock */
 } job;
 
-static void work(job *j, int thread, bool caller)
+static void work(job *j, int thread)
 {
     void *scratch = j->memory ? j->memory + (size_t)thread * j->scratch : NULL;
     dsc_int begin;
-    if (!caller)
-        feclearexcept(FE_ALL_EXCEPT);
     while (!j->stop && (begin = atomic_fetch_add(&j->next, j->piece)) < j->plan.items) {
         dsc_int end = begin + j->piece;
         j->operation->run(j->problem, &j->plan, begin, end < j->plan.items ? end : j->plan.items, scratch);
-        if (caller)
-            dsc_stopped(j->problem);
+        dsc_stopped(j->problem);
     }
-    if (!caller)
-        atomic_fetch_or(&j->flags, fetestexcept(FE_ALL_EXCEPT));
 }
 
-/* libgomp ends the process when it cannot create a thread, so whether there is room is tried before it has to. */
-#ifdef _OPENMP
-static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic int largest_team = 1;
+/* Workers sleep here between calls. One call at a time is offered to them; a second caller meanwhile works alone. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t offered, finished;
+    job *current;
+    atomic_uint ticket;         /* of the last job offered */
+    int workers;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .offered = PTHREAD_COND_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER};
 
-static void *wait_for_release(void *unused)
+static void relax(void)
 {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Calls often come close together: look for the next one for a while before going to sleep. */
+static void await_ticket(unsigned seen)
+{
+    for (int i = 0; i < SPINS && atomic_load(&pool.ticket) == seen; ++i)
+        relax();
+}
+
+static void *worker(void *unused)
+{
+    unsigned seen = 0;
     (void)unused;
-    pthread_mutex_lock(&hold);
-    pthread_mutex_unlock(&hold);
+    pthread_mutex_lock(&pool.lock);
+    for (;;) {
+        job *j = pool.current;
+        if (j && seen != atomic_load(&pool.ticket) && j->joined < j->team - 1) {
+            int thread = ++j->joined;
+            ++j->active;
+            seen = atomic_load(&pool.ticket);
+            pthread_mutex_unlock(&pool.lock);
+            feclearexcept(FE_ALL_EXCEPT);
+            work(j, thread);
+            atomic_fetch_or(&j->flags, fetestexcept(FE_ALL_EXCEPT));
+            pthread_mutex_lock(&pool.lock);
+            if (--j->active == 0)
+                pthread_cond_signal(&pool.finished);
+            pthread_mutex_unlock(&pool.lock);
+            await_ticket(seen);
+            pthread_mutex_lock(&pool.lock);
+        } else {
+            pthread_cond_wait(&pool.offered, &pool.lock);
+        }
+    }
     return NULL;
 }
 
-static int startable_threads(int team)
+/* As many workers as can be had. They take no signals: those are for Python's threads. Under pool.lock. */
+static void start_workers(int wanted)
 {
-    pthread_t helpers[THREADS_MOST];
-    int started_here = 0;
-    if (team <= atomic_load(&largest_team))
-        return team;
-    pthread_mutex_lock(&hold);
-    while (started_here < team - 1 && pthread_create(&helpers[started_here], NULL, wait_for_release, NULL) == 0)
-        ++started_here;
-    pthread_mutex_unlock(&hold);
-    for (int i = 0; i < started_here; ++i)
-        pthread_join(helpers[i], NULL);
-    if (started_here == team - 1)
-        atomic_store(&largest_team, team);
-    /* Where not all can be had, leave what is left to others. */
-    return started_here == team - 1 ? team : 1;
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (pool.workers >= wanted || pthread_attr_init(&attributes) != 0)
+        return;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool.workers < wanted && pthread_create(&thread, &attributes, worker, NULL) == 0)
+        ++pool.workers;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
 }
-#else
-static int startable_threads(int team) { return team; }
-#endif
+
+/* Workers do not survive a fork: the child starts its own. */
+static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
+static void after_fork_parent(void) { pthread_mutex_unlock(&pool.lock); }
+static void after_fork_child(void)
+{
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.offered, NULL);
+    pthread_cond_init(&pool.finished, NULL);
+    pool.current = NULL;
+    pool.workers = 0;
+}
+
+/* The caller works like any worker, and at the end waits only for those that have begun: a worker that the system has not
+ * woken in time is not missed. */
+static void run_team(job *j)
+{
+    bool offered = false;
+    if (j->team > 1) {
+        pthread_mutex_lock(&pool.lock);
+        if ((offered = pool.current == NULL)) {
+            start_workers(j->team - 1);
+            pool.current = j;
+            atomic_fetch_add(&pool.ticket, 1);
+            pthread_cond_broadcast(&pool.offered);
+        }
+        pthread_mutex_unlock(&pool.lock);
+    }
+    work(j, 0);
+    if (!offered)
+        return;
+    pthread_mutex_lock(&pool.lock);
+    pool.current = NULL;
+    while (j->active > 0)
+        pthread_cond_wait(&pool.finished, &pool.lock);
+    pthread_mutex_unlock(&pool.lock);
+    feraiseexcept(atomic_load(&j->flags));
+}
 
 static int team_size(const job *j)
 {
     dsc_int pieces = j->plan.items / j->piece + (j->plan.items % j->piece != 0);
-    if (threads == 1 || j->plan.work < threshold || atomic_load(&forked) || !dsc_has_openmp())
+    if (threads == 1 || j->plan.work < threshold)
         return 1;
-    return startable_threads(pieces < threads ? (int)pieces : threads);
-}
-
-static void run_team(job *j, int team)
-{
-#ifdef _OPENMP
-    if (team > 1) {
-        atomic_store(&started, true);
-#pragma omp parallel num_threads(team)
-        work(j, omp_get_thread_num(), omp_get_thread_num() == 0);
-        feraiseexcept(atomic_load(&j->flags));
-        return;
-    }
-#endif
-    work(j, 0, true);
+    return pieces < threads ? (int)pieces : threads;
 }
 
 /* Scratch of a calling thread, kept between calls: fresh pages would cost more than a small call itself. */
@@ -196,10 +233,22 @@ dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem)
     if (j.plan.work < threshold)
         problem->threads = 1, operation->plan(problem, &j.plan);
     j.piece = piece_size(&j.plan);
-    int team = team_size(&j);
+    j.team = team_size(&j);
     j.scratch = (j.plan.scratch + 127) & ~(size_t)63;
-    if (j.plan.scratch && !(j.memory = borrow_scratch(j.scratch * (size_t)team)))
+    if (j.plan.scratch && !(j.memory = borrow_scratch(j.scratch * (size_t)j.team)))
         return DSC_NO_MEMORY;
-    run_team(&j, team);
+    run_team(&j);
     return j.stop ? DSC_STOPPED : DSC_DONE;
+}
+
+void dsc_parallel_init(void)
+{
+    int n = environment_threads("DSCONV_NUM_THREADS");
+    if (!n)
+        n = environment_threads("OMP_NUM_THREADS");
+    if (!n)
+        n = usable_processors();
+    dsc_set_threads(n);
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+    pthread_key_create(&arena_key, free);
 }

@@ -110,7 +110,6 @@ def _config():
         },
         "build": {
             "compiler": build.pop("compiler", "unknown"),
-            "openmp": build.pop("openmp", False),
             "kernel sets": tuple(build.pop("isas", ())),
             **build,
         },
