@@ -37,6 +37,10 @@ THREADS = ["-pthread"]
 class BuildKernels(build_ext):
     """Compiles ``csrc/kernels/table.c`` for every kernel set and real type, side by side."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        self.force = True  # what was built before may have had other kernel sets
+
     def build_extension(self, ext):
         sets = {name: flags for name, flags in KERNEL_SETS.items() if self.compiles(name, flags)}
         if "baseline" not in sets:

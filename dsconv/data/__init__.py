@@ -1,1 +1,1 @@
-"""Data shipped with dsconv."""
+"""Data shipped with dsconv; LICENSE.md beside this file says where it comes from."""
