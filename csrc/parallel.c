@@ -8,12 +8,14 @@
 #endif
 
 #include "dsconv.h"
+#include "kernels/walk.h"
 
 #include <fenv.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define THREADS_MOST 256
@@ -61,20 +63,29 @@ typedef struct {
     dsc_int piece;
     size_t scratch;             /* bytes a thread, a multiple of 64 */
     char *memory;
-    _Atomic dsc_int next;
     atomic_int flags;           /* floating-point exceptions that any worker raised */
     volatile int stop;
     int team, joined, active;   /* threads wanted, workers that came, workers at it; under pool.lock */
+    _Atomic dsc_int next[THREADS_MOST];   /* of each thread's share of the items; last, for only its beginning is set */
 } job;
 
+static dsc_int share_begin(const job *j, int share)
+{
+    return j->plan.items / j->team * share + at_most(share, j->plan.items % j->team);
+}
+
+/* First the thread's own share, the same in every call of these sizes, so that it finds its data in its own cache; then
+ * what others have left of theirs. */
 static void work(job *j, int thread)
 {
     void *scratch = j->memory ? j->memory + (size_t)thread * j->scratch : NULL;
-    dsc_int begin;
-    while (!j->stop && (begin = atomic_fetch_add(&j->next, j->piece)) < j->plan.items) {
-        dsc_int end = begin + j->piece;
-        j->operation->run(j->problem, &j->plan, begin, end < j->plan.items ? end : j->plan.items, scratch);
-        dsc_stopped(j->problem);
+    for (int i = 0; i < j->team; ++i) {
+        int share = (thread + i) % j->team;
+        dsc_int begin, end = share_begin(j, share + 1);
+        while (!j->stop && (begin = atomic_fetch_add(&j->next[share], j->piece)) < end) {
+            j->operation->run(j->problem, &j->plan, begin, at_most(begin + j->piece, end), scratch);
+            dsc_stopped(j->problem);
+        }
     }
 }
 
@@ -221,7 +232,9 @@ static dsc_int piece_size(const dsc_plan *plan)
 
 dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem)
 {
-    job j = {.operation = operation, .problem = problem};
+    job j;
+    memset(&j, 0, offsetof(job, next));
+    j.operation = operation, j.problem = problem;
     const dsc_int *out = problem->e.out;
     if (problem->batch == 0 || out[0] == 0 || out[1] == 0 || out[2] == 0)
         return DSC_DONE;
@@ -234,6 +247,8 @@ dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem)
         problem->threads = 1, operation->plan(problem, &j.plan);
     j.piece = piece_size(&j.plan);
     j.team = team_size(&j);
+    for (int i = 0; i < j.team; ++i)
+        atomic_init(&j.next[i], share_begin(&j, i));
     j.scratch = (j.plan.scratch + 127) & ~(size_t)63;
     if (j.plan.scratch && !(j.memory = borrow_scratch(j.scratch * (size_t)j.team)))
         return DSC_NO_MEMORY;
