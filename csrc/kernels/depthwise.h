@@ -10,6 +10,7 @@
 #define PACKED_BYTES_MOST (256 << 10)
 #define ITEM_WORK (1 << 21)           /* multiply-adds in one item: some 0.1 ms, between two looks for an interrupt */
 #define PLANES_BYTES (12 << 10)       /* input of planes that go through a tile together */
+#define PLANES_DILATED 8              /* rows of a dilated tile lie pages apart: no more planes than have entries in the TLB */
 #define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
 #define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
 
@@ -118,7 +119,7 @@ static void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
     set_tiles(e, plan);
     plan->group = plan->path == INTERLEAVED ? p->outputs : 1;
     if (plan->path == IN_PLACE && plan->bands == 1 && plan->columns == 1)
-        plan->group = at_most(at_least((dsc_int)(GROUP_WORK / (work * (double)e->out[1])), 1), p->outputs);
+        plan->group = at_most(at_least((dsc_int)(GROUP_WORK / (work * (double)e->out[1] * TILE_ROWS / apart)), 1), p->outputs);
     plan->groups = plan->group ? divide_up(p->outputs, plan->group) : 0;
     plan->items = p->batch * plan->groups * e->out[0] * plan->bands * plan->columns;
     plan->work = (kernel_volume(e) + 8) * output_volume(e) * (double)p->batch * (double)p->outputs;
@@ -166,12 +167,14 @@ static void finish_plane(const plane_region *r)
             finish_later(r->finish, r->y + row * r->y_row, r->y_column, r->columns);
 }
 
-/* Planes that go through the tiles together: together they stay in the first-level cache. */
+/* Planes that go through the tiles together: the rows that one tile takes of all of them stay in the first-level cache. */
 static dsc_int planes_together(const dsc_problem *p, const dsc_plan *plan, const output_tile *t)
 {
     if (plan->path != IN_PLACE || p->multiplier != 1 || p->e.stride[2] != 1)
         return 1;
-    return at_least(PLANES_BYTES / (dsc_int)sizeof(real) / at_least(t->rows * p->e.in[2], 1), 1);
+    dsc_int apart = rows_share(&p->e) ? p->e.dilation[1] / p->e.stride[1] : 1;
+    dsc_int fit = PLANES_BYTES / (dsc_int)sizeof(real) / at_least(divide_up(t->rows, apart) * p->e.in[2], 1);
+    return at_least(apart > 1 ? at_most(fit, PLANES_DILATED) : fit, 1);
 }
 
 /* Depthwise output channels [first, first + count) of a tile, the first to `target`. */
