@@ -59,5 +59,10 @@ def _arguments(row, arrays, last):
     return place(arrays.x), *weights
 
 
+def version():
+    """Of the code that runs, whether installed or built in place."""
+    return getattr(dsconv, "__version__", None)
+
+
 def kernel_set():
     return dsconv.isa() if hasattr(dsconv, "isa") else None

@@ -31,7 +31,7 @@ def environment(modules, options, peak):
         "fma_peak": peak,
         "dram_bandwidth": limits.copy_bandwidth(1 << 28, options.threads, 0.3),
         "kernel_set": ours.kernel_set(),
-        "versions": {"numpy": version("numpy"), "numpy-dsconv": version("numpy-dsconv")},
+        "versions": {"numpy": version("numpy"), "dsconv": ours.version()},
     }
     for name, module in modules.items():
         found["versions"][name] = version(module.DISTRIBUTION)
