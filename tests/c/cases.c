@@ -67,12 +67,16 @@ static void draw_sizes(rng *r, test_case *t)
     t->channels = between(r, 1, chance(r, 30) ? 70 : 12);
     t->multiplier = PICK(r, 1, 1, 1, 1, 2, 3);
     t->outputs = between(r, 1, chance(r, 40) ? 110 : 20);
-    if (long_row || plane)
-        width = long_row ? between(r, 1000, 2300) : between(r, 40, 70), t->channels = between(r, 1, 3), t->outputs = between(r, 1, 9);
+    if (long_row || plane) {
+        width = long_row ? between(r, 1000, 2300) : between(r, 40, 70);
+        t->channels = between(r, 1, 3), t->outputs = between(r, 1, 9);
+    }
     if (many_channels)
         width = between(r, 1, 7), t->channels = between(r, 200, 2300), t->batch = 1;
-    for (int axis = 3 - rank; axis < 2; ++axis)
-        t->in[axis] = input_for(t, axis, plane && axis == 1 ? between(r, 25, 70) : between(r, 1, many_channels ? 2 : 12));
+    for (int axis = 3 - rank; axis < 2; ++axis) {
+        dsc_int outputs = plane && axis == 1 ? between(r, 25, 70) : between(r, 1, many_channels ? 2 : 12);
+        t->in[axis] = input_for(t, axis, outputs);
+    }
     t->in[2] = input_for(t, 2, width);
 }
 
@@ -209,8 +213,8 @@ static dsc_int exact_limit(const test_case *t)
     double taps = t->operation == DSC_POINTWISE ? 1 : (double)t->kernel[0] * t->kernel[1] * t->kernel[2];
     for (int i = 0; i < 4; ++i) {
         double limit = (double)limits[i], first = taps * limit * limit + limit;
-        double last = t->operation == DSC_DEPTHWISE ? first : (double)t->channels * t->multiplier * first * limit + limit;
-        if (last < LARGEST_SUM(t->type))
+        double last = (double)t->channels * t->multiplier * first * limit + limit;
+        if ((t->operation == DSC_DEPTHWISE ? first : last) < LARGEST_SUM(t->type))
             return limits[i];
     }
     return 1;
@@ -218,15 +222,16 @@ static dsc_int exact_limit(const test_case *t)
 
 static bool place_all(rng *r, test_case *t)
 {
-    const dsc_int middle = t->channels * t->multiplier, *in = t->in, *out = t->out, *k = t->kernel;
+    const dsc_int n = t->batch, c = t->channels, m = t->multiplier, o = t->outputs;
+    const dsc_int *in = t->in, *out = t->out, *k = t->kernel;
     bool taps = t->operation != DSC_POINTWISE, mixing = t->operation != DSC_DEPTHWISE;
     t->bias = taps && chance(r, 60), t->mixing_bias = mixing && chance(r, 60);
-    return place(r, t, &t->x, 0, 5, (dsc_int[]){t->batch, t->channels, in[0], in[1], in[2]}, true) &&
-           place(r, t, &t->y, 1, 5, (dsc_int[]){t->batch, t->outputs, out[0], out[1], out[2]}, false) &&
-           (!taps || place(r, t, &t->taps, 2, 6, (dsc_int[]){t->batch, t->channels, t->multiplier, k[0], k[1], k[2]}, true)) &&
-           (!mixing || place(r, t, &t->mixing, 3, 3, (dsc_int[]){t->batch, t->outputs, middle}, true)) &&
-           (!t->bias || place(r, t, &t->taps_bias, 4, 2, (dsc_int[]){t->batch, middle}, true)) &&
-           (!t->mixing_bias || place(r, t, &t->mixing_bias_values, 5, 2, (dsc_int[]){t->batch, t->outputs}, true));
+    return place(r, t, &t->x, 0, 5, (dsc_int[]){n, c, in[0], in[1], in[2]}, true) &&
+           place(r, t, &t->y, 1, 5, (dsc_int[]){n, o, out[0], out[1], out[2]}, false) &&
+           (!taps || place(r, t, &t->taps, 2, 6, (dsc_int[]){n, c, m, k[0], k[1], k[2]}, true)) &&
+           (!mixing || place(r, t, &t->mixing, 3, 3, (dsc_int[]){n, o, c * m}, true)) &&
+           (!t->bias || place(r, t, &t->taps_bias, 4, 2, (dsc_int[]){n, c * m}, true)) &&
+           (!t->mixing_bias || place(r, t, &t->mixing_bias_values, 5, 2, (dsc_int[]){n, o}, true));
 }
 
 static void draw_activations(rng *r, test_case *t)
@@ -243,8 +248,10 @@ static void draw_activations(rng *r, test_case *t)
 
 bool draw_case(rng *r, test_case *t)
 {
-    *t = (test_case){.operation = (int)PICK(r, DSC_DEPTHWISE, DSC_DEPTHWISE, DSC_POINTWISE, DSC_SEPARABLE, DSC_SEPARABLE),
-                     .type = (int)PICK(r, DSC_FLOAT32, DSC_FLOAT64)};
+    *t = (test_case){
+        .operation = (int)PICK(r, DSC_DEPTHWISE, DSC_DEPTHWISE, DSC_POINTWISE, DSC_SEPARABLE, DSC_SEPARABLE),
+        .type = (int)PICK(r, DSC_FLOAT32, DSC_FLOAT64),
+    };
     if (!draw_shapes(r, t))
         return false;
     t->wild = chance(r, 6);
@@ -312,8 +319,8 @@ void describe_case(const test_case *t)
            t->type == DSC_FLOAT32 ? "float32" : "float64", g->rank, g->padding, g->mode, t->inner, t->outer,
            t->wild ? ", not finite" : "", t->tidy ? "" : ", steps not tidied");
     for (int axis = 0; axis < 3; ++axis)
-        printf("  axis %d: in %lld kernel %lld out %lld stride %lld dilation %lld low %lld\n", axis, (long long)t->in[axis],
-               (long long)t->kernel[axis], (long long)t->out[axis], (long long)g->stride[axis],
+        printf("  axis %d: in %lld kernel %lld out %lld stride %lld dilation %lld low %lld\n", axis,
+               (long long)t->in[axis], (long long)t->kernel[axis], (long long)t->out[axis], (long long)g->stride[axis],
                (long long)g->dilation[axis], (long long)t->low[axis]);
     describe_layout("x", &t->x), describe_layout("y", &t->y);
     describe_layout("taps", &t->taps), describe_layout("mixing", &t->mixing);

@@ -78,8 +78,8 @@ static void describe(const dsc_geometry *g, const dsc_int *in, const dsc_int *ke
     printf("  rank %d padding %d mode %d\n", g->rank, g->padding, g->mode);
     for (int axis = 0; axis < 3; ++axis)
         printf("  in %lld kernel %lld stride %lld dilation %lld low %lld high %lld\n", (long long)in[axis],
-               (long long)kernel[axis], (long long)g->stride[axis], (long long)g->dilation[axis], (long long)g->low[axis],
-               (long long)g->high[axis]);
+               (long long)kernel[axis], (long long)g->stride[axis], (long long)g->dilation[axis],
+               (long long)g->low[axis], (long long)g->high[axis]);
 }
 
 static void check_extent(const dsc_geometry *g, const dsc_extent *e, int axis, wide low, wide out)
@@ -141,13 +141,19 @@ static void check_small(rng *r)
 }
 
 /* ---- padded positions ---- */
+static void expect_source(dsc_int i, dsc_int n, dsc_padding_mode mode, wide wanted)
+{
+    dsc_int source = dsc_source_index(i, n, mode);
+    EXPECT(source == wanted, " position %lld of %lld, mode %d: %lld", (long long)i, (long long)n, mode,
+           (long long)source);
+}
+
 static void check_small_positions(void)
 {
     for (dsc_padding_mode mode = DSC_ZEROS; mode <= DSC_CIRCULAR; ++mode)
         for (dsc_int n = 1; n <= 12; ++n)
             for (dsc_int i = -60; i <= 60; ++i)
-                EXPECT(dsc_source_index(i, n, mode) == plain_source(i, n, mode), " position %lld of %lld, mode %d: %lld",
-                       (long long)i, (long long)n, mode, (long long)dsc_source_index(i, n, mode));
+                expect_source(i, n, mode, plain_source(i, n, mode));
 }
 
 static wide wide_source(wide i, wide n, dsc_padding_mode mode)
@@ -169,8 +175,7 @@ static void check_hostile_position(rng *r)
     if (n > (dsc_int)1 << 61)
         n = (dsc_int)1 << 61;
     i = chance(r, 50) ? -i : i;
-    EXPECT(dsc_source_index(i, n, mode) == wide_source(i, n, mode), " position %lld of %lld, mode %d: %lld", (long long)i,
-           (long long)n, mode, (long long)dsc_source_index(i, n, mode));
+    expect_source(i, n, mode, wide_source(i, n, mode));
 }
 
 static void check_products(void)

@@ -6,6 +6,7 @@
 #include "testing.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,8 +71,8 @@ static bool check_y(const test_case *t, const char *wanted, const where *at)
         return true;
     for (dsc_int i = 0; i < t->y.at.span; ++i)
         if (!same_element(t, wanted, i)) {
-            printf("WRONG: seed %llu, case %llu, kernel set %s, %s: element %lld of y is %g, not %g\n", at->seed, at->index,
-                   at->set, at->way, (long long)(i + t->y.at.lowest), element(t->y.memory, t->type, i),
+            printf("WRONG: seed %llu, case %llu, kernel set %s, %s: element %lld of y is %g, not %g\n", at->seed,
+                   at->index, at->set, at->way, (long long)(i + t->y.at.lowest), element(t->y.memory, t->type, i),
                    element(wanted, t->type, i));
             describe_case(t);
             return false;
@@ -82,15 +83,15 @@ static bool check_y(const test_case *t, const char *wanted, const where *at)
 /* ---- ways to run ---- */
 static bool never(void) { return false; }
 
-static int polls_left;
+static atomic_int polls_left;
 
-static bool soon(void) { return --polls_left < 0; }
+static bool soon(void) { return atomic_fetch_sub(&polls_left, 1) <= 0; }
 
 /* Items in pieces of random sizes and in random order, with scratch that ends at a guard page and holds NaN. */
 static bool run_items(rng *r, const dsc_operation *operation, dsc_problem *p)
 {
     static guarded memory;
-    volatile int stop = 0;
+    __typeof__(*p->stop) stop = 0;
     dsc_plan plan;
     p->stop = &stop;
     p->poll = never;
@@ -135,8 +136,8 @@ static bool check_abandoned(rng *r, const test_case *t, const dsc_operation *ope
     for (dsc_int i = 0; i < t->y.at.span; ++i) {
         char *actual = t->y.memory + (size_t)i * item;
         if (memcmp(wanted + (size_t)i * item, untouched, item) == 0 && memcmp(actual, untouched, item) != 0) {
-            printf("WRONG: seed %llu, case %llu, kernel set %s: an abandoned call wrote between elements of y\n", at->seed,
-                   at->index, at->set);
+            printf("WRONG: seed %llu, case %llu, kernel set %s: an abandoned call wrote between elements of y\n",
+                   at->seed, at->index, at->set);
             describe_case(t);
             return false;
         }
