@@ -26,6 +26,17 @@ static void draw_geometry(rng *r, test_case *t)
     }
 }
 
+/* What networks ask for most often, and independent draws for each axis seldom give. */
+static void make_usual(rng *r, test_case *t)
+{
+    dsc_geometry *g = &t->geometry;
+    dsc_int kernel = PICK(r, 3, 3, 5, 7), stride = PICK(r, 1, 1, 2), dilation = stride == 1 ? PICK(r, 1, 1, 2, 4) : 1;
+    g->mode = DSC_ZEROS;
+    g->padding = (dsc_padding)PICK(r, DSC_EXPLICIT, DSC_SAME_UPPER);
+    for (int axis = 3 - g->rank; axis < 3; ++axis)
+        t->kernel[axis] = kernel, g->stride[axis] = stride, g->dilation[axis] = dilation;
+}
+
 static void draw_padding(rng *r, test_case *t)
 {
     dsc_geometry *g = &t->geometry;
@@ -102,6 +113,8 @@ static void shrink(rng *r, test_case *t)
 static bool draw_shapes(rng *r, test_case *t)
 {
     draw_geometry(r, t);
+    if (chance(r, 30))
+        make_usual(r, t);
     if (t->operation == DSC_POINTWISE) {
         t->geometry = (dsc_geometry){.rank = t->geometry.rank, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
         t->kernel[0] = t->kernel[1] = t->kernel[2] = 1;
