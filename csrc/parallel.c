@@ -129,7 +129,7 @@ static void *worker(void *unused)
             atomic_fetch_or(&j->flags, fetestexcept(FE_ALL_EXCEPT));
             pthread_mutex_lock(&pool.lock);
             if (--j->active == 0)
-                pthread_cond_signal(&pool.finished);
+                pthread_cond_broadcast(&pool.finished);
             pthread_mutex_unlock(&pool.lock);
             await_ticket(seen);
             pthread_mutex_lock(&pool.lock);

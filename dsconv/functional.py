@@ -57,7 +57,10 @@ class _Runner:
             better = self.explain(inputs, key, out, dtype, casting)
             if better is None:
                 raise
-            raise better from error
+            try:
+                raise better from error
+            finally:
+                del better  # its traceback holds this frame: only the garbage collector would free the arrays
 
     def resolve(self, key, plain):
         """The slow way to the ufunc, remembered for the next call if the key is safe."""
