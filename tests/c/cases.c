@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define MAX_WORK 250000     /* multiply-adds of one case in the plain loops */
+#define MAX_WORK_HUGE 6000000
 #define LARGEST_SUM(type) ((type) == DSC_FLOAT32 ? 16777216.0 : 9007199254740992.0)
 
 /* ---- sizes ---- */
@@ -91,6 +92,20 @@ static void draw_sizes(rng *r, test_case *t)
     t->in[2] = input_for(t, 2, width);
 }
 
+/* One plane with so much work that it is cut into bands. */
+static void make_huge(rng *r, test_case *t)
+{
+    for (int axis = 1; axis < 3; ++axis) {
+        t->kernel[axis] = between(r, 7, 9);
+        t->geometry.stride[axis] = t->geometry.dilation[axis] = 1;
+        t->geometry.low[axis] = t->geometry.high[axis] = between(r, 0, 4);
+        t->in[axis] = input_for(t, axis, between(r, 200, 280));
+    }
+    t->in[0] = t->kernel[0] = t->geometry.stride[0] = t->geometry.dilation[0] = 1;
+    t->geometry.rank = 2, t->geometry.padding = DSC_EXPLICIT;
+    t->batch = t->channels = t->multiplier = 1, t->outputs = 2;
+}
+
 static double work_of(const test_case *t)
 {
     double pixels = (double)t->batch * t->out[0] * t->out[1] * t->out[2], middle = (double)t->channels * t->multiplier;
@@ -105,13 +120,15 @@ static void shrink(rng *r, test_case *t)
     dsc_int *sizes[] = {&t->batch, &t->channels, &t->multiplier, &t->outputs, &t->in[0], &t->in[1], &t->in[2],
                         &t->kernel[0], &t->kernel[1]};
     dsc_int *size = sizes[between(r, 0, 8)], before = *size;
-    *size = before > 1 ? before * 2 / 3 : 1;
+    *size = before > 1 ? before * 2 / 3 : before;
     if (!settle_sizes(t))
         *size = before, settle_sizes(t);
 }
 
 static bool draw_shapes(rng *r, test_case *t)
 {
+    const bool huge = t->operation != DSC_POINTWISE && chance(r, 1);
+    const double most = huge ? MAX_WORK_HUGE : MAX_WORK;
     draw_geometry(r, t);
     if (chance(r, 30))
         make_usual(r, t);
@@ -122,16 +139,20 @@ static bool draw_shapes(rng *r, test_case *t)
         draw_padding(r, t);
     }
     draw_sizes(r, t);
+    if (huge)
+        make_huge(r, t);
+    if (chance(r, 1))
+        t->channels = 0;
     if (t->operation == DSC_POINTWISE)
         t->multiplier = 1;
     for (int tries = 0; !settle_sizes(t); ++tries)
         for (int axis = 3 - t->geometry.rank; axis < 3; ++axis)
             t->in[axis] += 2 + tries;
-    for (int tries = 0; tries < 200 && work_of(t) > MAX_WORK; ++tries)
+    for (int tries = 0; tries < 200 && work_of(t) > most; ++tries)
         shrink(r, t);
     if (t->operation == DSC_DEPTHWISE)
         t->outputs = t->channels * t->multiplier;
-    return work_of(t) <= 4 * MAX_WORK;
+    return work_of(t) <= 4 * most;
 }
 
 /* ---- memory ---- */
@@ -153,7 +174,10 @@ static void draw_order(rng *r, int axes, int *order)
 
 static void measure(layout *l)
 {
-    dsc_int highest = l->lowest = 0;
+    dsc_int highest = l->lowest = l->span = 0;
+    for (int i = 0; i < l->axes; ++i)
+        if (l->size[i] == 0)
+            return;
     for (int i = 0; i < l->axes; ++i) {
         dsc_int reach = (l->size[i] - 1) * l->step[i];
         *(reach < 0 ? &l->lowest : &highest) += reach;

@@ -21,6 +21,8 @@ static const uint32_t pattern_bits = 0x7fa5c3e1u;    /* of a float and of either
 static void fill_pattern(char *memory, size_t bytes)
 {
     size_t filled = sizeof pattern_bits;
+    if (bytes == 0)
+        return;
     memcpy(memory, &pattern_bits, filled);
     for (size_t more; filled < bytes; filled += more) {
         more = filled < bytes - filled ? filled : bytes - filled;
@@ -105,7 +107,7 @@ static bool run_items(rng *r, const dsc_operation *operation, dsc_problem *p)
         return false;
     memset(scratch, 0xff, bytes);
     bool odd_first = chance(r, 50);
-    dsc_int piece = between(r, 1, plan.items);
+    dsc_int piece = between(r, 1, plan.items ? plan.items : 1);
     for (int half = 0; half < 2; ++half)
         for (dsc_int begin = half == odd_first ? piece : 0; begin < plan.items; begin += 2 * piece) {
             dsc_int end = begin + piece < plan.items ? begin + piece : plan.items;
@@ -117,6 +119,7 @@ static bool run_items(rng *r, const dsc_operation *operation, dsc_problem *p)
 static bool run_threads(const dsc_operation *operation, dsc_problem *p, int threads)
 {
     dsc_set_threads(threads);
+    dsc_set_threshold(threads == 1 ? HUGE_VAL : 0);
     p->poll = never;
     return dsc_execute(operation, p) == DSC_DONE;
 }
@@ -132,6 +135,7 @@ static bool check_abandoned(rng *r, const test_case *t, const dsc_operation *ope
     polls_left = (int)between(r, 0, 6);
     p.poll = soon;
     dsc_set_threads((int)between(r, 1, 3));
+    dsc_set_threshold(0);
     dsc_execute(operation, &p);
     for (dsc_int i = 0; i < t->y.at.span; ++i) {
         char *actual = t->y.memory + (size_t)i * item;
@@ -228,7 +232,6 @@ int main(int argc, char **argv)
     describe_on_death();
     dsc_parallel_init();
     dsc_dispatch_init();
-    dsc_set_threshold(0);
     for (unsigned long long i = first; i < (argc > 3 ? first + 1 : cases) && failures < 10; ++i)
         failures += !check_case(seed, i, &checked);
     printf("%llu cases checked on:", checked);
