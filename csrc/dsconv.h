@@ -5,6 +5,7 @@
 #ifndef DSCONV_H
 #define DSCONV_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,16 +56,16 @@ typedef struct {
     dsc_matrix mixing;
     dsc_vector taps_bias, mixing_bias;
     dsc_activation taps_activation, mixing_activation;
-    volatile int *stop;        /* set to abandon the call */
+    atomic_int *stop;          /* set to abandon the call */
     bool (*poll)(void);        /* true: abandon the call; does nothing on threads other than the caller's */
 } dsc_problem;
 
 /* True once the call is to be abandoned; for use inside long items. */
 static inline bool dsc_stopped(const dsc_problem *p)
 {
-    if (!*p->stop && p->poll())
-        *p->stop = 1;
-    return *p->stop;
+    if (!atomic_load_explicit(p->stop, memory_order_relaxed) && p->poll())
+        atomic_store_explicit(p->stop, 1, memory_order_relaxed);
+    return atomic_load_explicit(p->stop, memory_order_relaxed);
 }
 
 /* How a call is cut up. Items are independent: any order, any thread, same bits. */

@@ -64,7 +64,7 @@ typedef struct {
     size_t scratch;             /* bytes a thread, a multiple of 64 */
     char *memory;
     atomic_int flags;           /* floating-point exceptions that any worker raised */
-    volatile int stop;
+    atomic_int stop;
     int team, joined, active;   /* threads wanted, workers that came, workers at it; under pool.lock */
     _Atomic dsc_int next[THREADS_MOST];   /* of each thread's share of the items; last, for only its beginning is set */
 } job;
