@@ -22,34 +22,64 @@ typedef enum {
 typedef struct {
     int rank;
     dsc_int stride[3], dilation[3], low[3], high[3];
+    dsc_int extra[3];          /* transposed: output_padding */
     dsc_padding padding;
     dsc_padding_mode mode;
 } dsc_geometry;
 
-/* The same with sizes: known once the arrays' shapes are. `low` is the padding before each axis. */
+/* The same with sizes: known once the arrays' shapes are. `low` is the padding before each axis.
+ * Output o meets tap t at input o * stride + t * dilation - low; transposed: input i meets it at output
+ * i * stride + t * dilation - low. */
 typedef struct {
     dsc_int in[3], kernel[3], out[3], stride[3], dilation[3], low[3];
     dsc_padding_mode mode;
+    bool transposed;
 } dsc_extent;
 
-typedef enum { DSC_FITS, DSC_EMPTY_KERNEL, DSC_EMPTY_INPUT, DSC_KERNEL_TOO_LARGE, DSC_OVERFLOW } dsc_fit;
+typedef enum {
+    DSC_FITS, DSC_EMPTY_KERNEL, DSC_EMPTY_INPUT, DSC_KERNEL_TOO_LARGE, DSC_OVERFLOW, DSC_EMPTY_OUTPUT, DSC_OUT_OF_RANGE
+} dsc_fit;
 
 /* Resolve padding and output sizes. On failure *axis is the offending one (0..2 of the embedded three). */
 dsc_fit dsc_resolve(const dsc_geometry *g, const dsc_int in[3], const dsc_int kernel[3], dsc_extent *e, int *axis);
+
+/* The same for a transposed convolution; `out` holds the output sizes that are wanted, or is NULL. */
+dsc_fit dsc_resolve_transposed(const dsc_geometry *g, const dsc_int in[3], const dsc_int kernel[3], const dsc_int *out,
+                               dsc_extent *e, int *axis);
+
+/* Outputs a transposed convolution may have on one axis, as far as they are known: [*least, *most]. */
+bool dsc_transposed_range(const dsc_geometry *g, int axis, dsc_int in, dsc_int kernel, dsc_int *least, dsc_int *most);
+
+/* Exchange the roles of input and output: the adjoint of a convolution is transposed, and the reverse. */
+void dsc_exchange(dsc_extent *e);
+
+/* The outputs phase, phase + stride, ... of a transposed convolution are a convolution of stride 1 with every tap_step-th
+ * tap, the last one first: axis `axis` of *p is set to it, p->kernel to 0 where no tap reaches them. */
+typedef struct { dsc_int last_tap, tap_step; } dsc_phase;
+dsc_phase dsc_phase_of(const dsc_extent *e, int axis, dsc_int phase, dsc_extent *p);
 
 /* Index that position i of a padded axis of n elements reads, or -1 for a padded zero. */
 dsc_int dsc_source_index(dsc_int i, dsc_int n, dsc_padding_mode mode);
 
 bool dsc_multiply(dsc_int a, dsc_int b, dsc_int *product);  /* false when it overflows */
 
-typedef struct { char *data; dsc_int batch, channel, step[3]; } dsc_map;              /* feature map */
-typedef struct { const char *data; dsc_int batch, channel, multiplier, step[3]; } dsc_taps;
-typedef struct { const char *data; dsc_int batch, row, column; } dsc_matrix;          /* pointwise weight */
-typedef struct { const char *data; dsc_int batch, step; } dsc_vector;                 /* bias; data NULL: none */
+/* Feature map. `multiplier`: step to the next channel of the same group, where a group has several. */
+typedef struct { char *data; dsc_int batch, channel, multiplier, step[3]; } dsc_map;
+typedef struct { char *data; dsc_int batch, channel, multiplier, step[3]; } dsc_taps;
+typedef struct { char *data; dsc_int batch, row, column; } dsc_matrix;          /* pointwise weight */
+typedef struct { char *data; dsc_int batch, step; } dsc_vector;                 /* bias; data NULL: none */
 
+/* The images that a weight gradient sums over: an index of several axes, and the steps of x and y along them. */
+enum { DSC_IMAGE_AXES = 24 };
+typedef struct { int axes; dsc_int count, size[DSC_IMAGE_AXES], x[DSC_IMAGE_AXES], y[DSC_IMAGE_AXES]; } dsc_images;
+
+/* Weight gradients read x and y, and write taps or mixing. */
 typedef struct {
     dsc_extent e;
     dsc_int batch, channels, multiplier, outputs;   /* outputs: channels of y */
+    dsc_int summands;          /* depthwise: inputs of one output, x.multiplier and taps.multiplier apart */
+    bool fold;                 /* transposed: y gets the adjoint of the padding e.mode as well */
+    const dsc_images *images;
     int threads;               /* that may share the call; cuts the work, never changes a bit of it */
     dsc_map x, y;
     dsc_taps taps;
@@ -75,6 +105,8 @@ typedef struct {
     dsc_int strip_rows, strip_pitch;   /* planar depthwise: rows of scratch and elements in each, 0: none */
     dsc_int mixing_block;              /* depthwise channels that one pointwise pass sums over */
     dsc_int group, groups;             /* depthwise alone: output channels of an item, and how many such groups */
+    dsc_int tap_rows, tap_columns;     /* weight gradients: taps of an item */
+    dsc_int levels;                    /* weight gradients: partial sums that wait for their partner */
     int path;
     size_t scratch;                    /* bytes a thread */
     double work;                       /* about MACs in the whole call */
@@ -83,9 +115,13 @@ typedef struct {
 typedef struct {
     void (*plan)(const dsc_problem *, dsc_plan *);
     void (*run)(const dsc_problem *, const dsc_plan *, dsc_int begin, dsc_int end, void *scratch);
+    bool reduces;                      /* writes results even where there is nothing to read */
 } dsc_operation;
 
-enum { DSC_DEPTHWISE, DSC_POINTWISE, DSC_SEPARABLE, DSC_OPERATIONS };
+enum {
+    DSC_DEPTHWISE, DSC_POINTWISE, DSC_SEPARABLE, DSC_DEPTHWISE_WEIGHTS, DSC_POINTWISE_WEIGHTS,
+    DSC_ACTIVATE, DSC_ACTIVATE_GRAD, DSC_OPERATIONS
+};
 enum { DSC_FLOAT32, DSC_FLOAT64, DSC_TYPES };
 
 /* One kernel set x data type. */

@@ -76,6 +76,7 @@ static dsc_fit resolve_axis(const dsc_geometry *g, int axis, dsc_extent *e)
 dsc_fit dsc_resolve(const dsc_geometry *g, const dsc_int in[3], const dsc_int kernel[3], dsc_extent *e, int *axis)
 {
     e->mode = g->mode;
+    e->transposed = false;
     for (*axis = 0; *axis < 3; ++*axis) {
         e->in[*axis] = in[*axis];
         e->kernel[*axis] = kernel[*axis];
@@ -84,6 +85,117 @@ dsc_fit dsc_resolve(const dsc_geometry *g, const dsc_int in[3], const dsc_int ke
             return fit;
     }
     return DSC_FITS;
+}
+
+
+/* Size of a transposed convolution along one axis without output padding, and the padding that it takes away. */
+static bool natural_size(const dsc_geometry *g, int axis, dsc_int in, dsc_int kernel, dsc_int *low, dsc_int *size)
+{
+    dsc_int stride = g->stride[axis], reach, last, total;
+    if (!span(kernel, g->dilation[axis], &reach) || !dsc_multiply(in - 1, stride, &last) || !add(last, reach, size))
+        return false;
+    if (g->padding == DSC_EXPLICIT) {
+        *low = g->low[axis];
+        return !__builtin_sub_overflow(*size, g->low[axis], size) && !__builtin_sub_overflow(*size, g->high[axis], size);
+    }
+    total = reach > stride ? reach - stride : 0;
+    *low = total / 2;
+    return dsc_multiply(in, stride, size);
+}
+
+bool dsc_transposed_range(const dsc_geometry *g, int axis, dsc_int in, dsc_int kernel, dsc_int *least, dsc_int *most)
+{
+    dsc_int low, larger = g->stride[axis] > g->dilation[axis] ? g->stride[axis] : g->dilation[axis];
+    if (!natural_size(g, axis, in, kernel, &low, least))
+        return false;
+    *most = *least;
+    return g->padding != DSC_EXPLICIT || add(*least, larger - 1, most);
+}
+
+static dsc_fit resolve_transposed_axis(const dsc_geometry *g, int axis, const dsc_int *out, dsc_extent *e)
+{
+    dsc_int in = e->in[axis], kernel = e->kernel[axis], least, most, size;
+    if (kernel < 1)
+        return DSC_EMPTY_KERNEL;
+    if (!natural_size(g, axis, in, kernel, &e->low[axis], &size) || !add(size, g->extra[axis], &size) ||
+        !dsc_transposed_range(g, axis, in, kernel, &least, &most))
+        return DSC_OVERFLOW;
+    if (out)
+        size = out[axis];
+    if (size < least || size > most)
+        return DSC_OUT_OF_RANGE;
+    if (size < 1)
+        return DSC_EMPTY_OUTPUT;
+    e->out[axis] = size;
+    e->stride[axis] = in <= 1 ? 1 : g->stride[axis];
+    e->dilation[axis] = kernel == 1 ? 1 : g->dilation[axis];
+    return DSC_FITS;
+}
+
+dsc_fit dsc_resolve_transposed(const dsc_geometry *g, const dsc_int in[3], const dsc_int kernel[3], const dsc_int *out,
+                               dsc_extent *e, int *axis)
+{
+    e->mode = DSC_ZEROS;
+    e->transposed = true;
+    for (*axis = 0; *axis < 3; ++*axis) {
+        e->in[*axis] = in[*axis];
+        e->kernel[*axis] = kernel[*axis];
+        dsc_fit fit = resolve_transposed_axis(g, *axis, out, e);
+        if (fit != DSC_FITS)
+            return fit;
+    }
+    return DSC_FITS;
+}
+
+void dsc_exchange(dsc_extent *e)
+{
+    for (int axis = 0; axis < 3; ++axis) {
+        dsc_int in = e->in[axis];
+        e->in[axis] = e->out[axis];
+        e->out[axis] = in;
+    }
+    e->transposed = !e->transposed;
+}
+
+static dsc_int common_divisor(dsc_int a, dsc_int b)
+{
+    while (b) {
+        dsc_int rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
+}
+
+/* Smallest t >= 0 with t * dilation = position (mod stride), -1 if there is none. Both are free of common divisors. */
+static dsc_int first_tap(dsc_int position, dsc_int dilation, dsc_int stride)
+{
+    dsc_int a = dilation % stride, m = stride, inverse = 1, next = 0;
+    while (stride > 1 && a > 1) {
+        dsc_int quotient = a / m, rest = a % m, before = next;
+        next = inverse - quotient * next, inverse = before;
+        a = m, m = rest;
+    }
+    if (stride == 1)
+        return 0;
+    inverse = inverse % stride < 0 ? inverse % stride + stride : inverse % stride;
+    return (dsc_int)((__int128)(position % stride) * inverse % stride);
+}
+
+dsc_phase dsc_phase_of(const dsc_extent *e, int axis, dsc_int phase, dsc_extent *p)
+{
+    dsc_int divisor = common_divisor(e->stride[axis], e->dilation[axis]);
+    dsc_int stride = e->stride[axis] / divisor, dilation = e->dilation[axis] / divisor, position = phase + e->low[axis];
+    dsc_int first = position % divisor ? -1 : first_tap(position / divisor, dilation, stride);
+    p->in[axis] = e->in[axis];
+    p->out[axis] = phase < e->out[axis] ? (e->out[axis] - phase - 1) / e->stride[axis] + 1 : 0;
+    p->stride[axis] = 1, p->dilation[axis] = dilation;
+    p->kernel[axis] = first < 0 || first >= e->kernel[axis] ? 0 : (e->kernel[axis] - first - 1) / stride + 1;
+    if (p->kernel[axis] == 0)
+        return (dsc_phase){0, 0};
+    p->low[axis] = (p->kernel[axis] - 1) * dilation - (position - first * e->dilation[axis]) / e->stride[axis];
+    if (p->kernel[axis] == 1)
+        p->dilation[axis] = 1;
+    return (dsc_phase){first + (p->kernel[axis] - 1) * stride, stride};
 }
 
 static dsc_int modulo(dsc_int i, dsc_int n)

@@ -10,15 +10,16 @@ static int find_word(const char *const *words, const char *word)
     return -1;
 }
 
-static const char *const operations[] = {"depthwise_conv", "pointwise_conv", "separable_conv", NULL};
 static const char *const paddings[] = {"explicit", "same_upper", "same_lower", "full", "causal", NULL};
 static const char *const modes[] = {"zeros", "reflect", "symmetric", "replicate", "circular", NULL};
 static const char *const activations[] = {"linear", "relu", "relu6", "hardswish", "hardsigmoid", "silu", "sigmoid",
                                           "tanh", "gelu", NULL};
 
-/* rank integers of a tuple into the last places of three. */
+/* rank integers of a tuple into the last places of three; an empty one leaves them alone. */
 static int read_axes(PyObject *tuple, int rank, dsc_int first, dsc_int *axes)
 {
+    if (PyTuple_Check(tuple) && PyTuple_GET_SIZE(tuple) == 0)
+        return 0;
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != rank) {
         PyErr_SetString(PyExc_TypeError, "expected a tuple of one integer per spatial axis");
         return -1;
@@ -43,17 +44,47 @@ static int read_activation(const char *name, dsc_activation *activation)
     return found < 0 ? -1 : 0;
 }
 
-static int read_geometry(dsc_geometry *g, PyObject *stride, PyObject *dilation, PyObject *low, PyObject *high,
-                         const char *padding, const char *mode)
+/* The arguments of make_gufunc that are not read at once. */
+typedef struct {
+    const char *operation, *padding, *mode, *inner, *outer, *name, *doc;
+    PyObject *stride, *dilation, *low, *high, *extra, *sizes;
+    int rank, channels_last, taps_bias, mixing_bias, batch_axes;
+} given;
+
+static int read_geometry(dsc_geometry *g, const given *a)
 {
-    int kind = find_word(paddings, padding), border = find_word(modes, mode);
+    int kind = find_word(paddings, a->padding), border = find_word(modes, a->mode);
     if (kind < 0 || border < 0)
         return -1;
-    *g = (dsc_geometry){.rank = g->rank, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .padding = (dsc_padding)kind,
+    *g = (dsc_geometry){.rank = a->rank, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .padding = (dsc_padding)kind,
                         .mode = (dsc_padding_mode)border};
-    if (read_axes(stride, g->rank, 1, g->stride) < 0 || read_axes(dilation, g->rank, 1, g->dilation) < 0 ||
-        read_axes(low, g->rank, 0, g->low) < 0 || read_axes(high, g->rank, 0, g->high) < 0)
+    if (read_axes(a->stride, g->rank, 1, g->stride) < 0 || read_axes(a->dilation, g->rank, 1, g->dilation) < 0 ||
+        read_axes(a->low, g->rank, 0, g->low) < 0 || read_axes(a->high, g->rank, 0, g->high) < 0 ||
+        read_axes(a->extra, g->rank, 0, g->extra) < 0)
         return -1;
+    return 0;
+}
+
+static int read_bound(bound *b, const given *a)
+{
+    int found = find_operation(a->operation);
+    if (found < 0)
+        return -1;
+    if (a->rank < 1 || a->rank > 3 || a->batch_axes < 0 || a->batch_axes > DSC_IMAGE_AXES) {
+        PyErr_Format(PyExc_ValueError, "rank must be 1, 2 or 3, got %d, and batch_axes 0 to %d, got %d", a->rank,
+                     DSC_IMAGE_AXES, a->batch_axes);
+        return -1;
+    }
+    b->row = &operation_table[found];
+    b->channels_last = a->channels_last, b->batch_axes = a->batch_axes;
+    b->sizes[0] = b->sizes[1] = b->sizes[2] = 1;
+    b->sized = PyTuple_Check(a->sizes) && PyTuple_GET_SIZE(a->sizes) > 0;
+    snprintf(b->name, sizeof b->name, "%s", a->name);
+    if (read_geometry(&b->geometry, a) < 0 || read_axes(a->sizes, a->rank, 0, b->sizes) < 0 ||
+        read_activation(b->row->kernel == DSC_SEPARABLE ? a->inner : a->outer, &b->taps_activation) < 0 ||
+        read_activation(a->outer, &b->mixing_activation) < 0)
+        return -1;
+    write_signature(b, a->taps_bias, a->mixing_bias);
     return 0;
 }
 
@@ -184,30 +215,20 @@ static PyObject *make_ufunc(PyObject *capsule)
 
 PyObject *make_gufunc(PyObject *module, PyObject *args)
 {
-    const char *operation, *padding, *mode, *inner, *outer, *name, *doc;
-    PyObject *stride, *dilation, *low, *high;
-    int rank, channels_last, taps_bias, mixing_bias, found;
+    given a;
     (void)module;
-    if (!PyArg_ParseTuple(args, "sipppOOsOOszzss:make_gufunc", &operation, &rank, &channels_last, &taps_bias,
-                          &mixing_bias, &stride, &dilation, &padding, &low, &high, &mode, &inner, &outer, &name, &doc))
+    if (!PyArg_ParseTuple(args, "sipppOOsOOszzOOiss:make_gufunc", &a.operation, &a.rank, &a.channels_last, &a.taps_bias,
+                          &a.mixing_bias, &a.stride, &a.dilation, &a.padding, &a.low, &a.high, &a.mode, &a.inner, &a.outer,
+                          &a.extra, &a.sizes, &a.batch_axes, &a.name, &a.doc))
         return NULL;
-    if ((found = find_word(operations, operation)) < 0)
-        return NULL;
-    if (rank < 1 || rank > 3)
-        return PyErr_Format(PyExc_ValueError, "rank must be 1, 2 or 3, got %d", rank);
     bound *b = PyMem_Calloc(1, sizeof *b);
     if (!b)
         return PyErr_NoMemory();
-    b->operation = found, b->channels_last = channels_last, b->geometry.rank = rank;
-    snprintf(b->name, sizeof b->name, "%s", name);
-    if (read_geometry(&b->geometry, stride, dilation, low, high, padding, mode) < 0 ||
-        read_activation(found == DSC_DEPTHWISE ? outer : inner, &b->taps_activation) < 0 ||
-        read_activation(outer, &b->mixing_activation) < 0) {
+    if (read_bound(b, &a) < 0) {
         PyMem_Free(b);
         return NULL;
     }
-    write_signature(b, taps_bias, mixing_bias);
-    PyObject *capsule = wrap_bound(b, doc);
+    PyObject *capsule = wrap_bound(b, a.doc);
     if (!capsule)
         return NULL;
     PyObject *ufunc = make_ufunc(capsule);

@@ -19,19 +19,34 @@
 
 #include "dsconv.h"
 
-enum { OPERANDS_MOST = 6, LETTERS_MOST = 8, NAME_MOST = 48, SIGNATURE_MOST = 96 };
+enum { OPERANDS_MOST = 6, LETTERS_MOST = DSC_IMAGE_AXES + 6, NAME_MOST = 64, SIGNATURE_MOST = 256 };
 
-/* Roles of operands. */
-enum { X, TAPS, MIXING, TAPS_BIAS, MIXING_BIAS, Y };
+/* Roles of operands. A gradient takes Y, the gradient of the result, and gives that of another role. */
+enum { X, TAPS, MIXING, TAPS_BIAS, MIXING_BIAS, Y, ROLES };
+
+/* Where the window comes from: none, a convolution, a transposed one. */
+enum { NO_WINDOW, CONVOLUTION, TRANSPOSED };
+
+/* One operation that users see: the kernels it runs and the roles of its operands. */
+typedef struct {
+    const char *name;
+    int kernel, window, inputs[OPERANDS_MOST], count, output;
+} operation_row;
+
+extern const operation_row operation_table[];
+int find_operation(const char *name);   /* its row, -1 with a ValueError */
 
 /* What a configured ufunc owns. */
 typedef struct {
     dsc_geometry geometry;
-    int operation;
+    const operation_row *row;
     bool channels_last;
     dsc_activation taps_activation, mixing_activation;
+    bool sized;               /* some sizes are bound: of the input, the kernel or the output, as the operation has it */
+    dsc_int sizes[3];
+    int batch_axes;           /* leading axes of x and y that are summed over */
     int operands, roles[OPERANDS_MOST];
-    char letters[OPERANDS_MOST][LETTERS_MOST];   /* of each role's axes, in order */
+    char letters[ROLES][LETTERS_MOST];           /* of each role's axes, in order */
     char dimension[128];      /* letter of the signature to its index, -1: absent */
     char name[NAME_MOST], signature[SIGNATURE_MOST];
     char *doc;
@@ -39,8 +54,12 @@ typedef struct {
 
 /* signature.c */
 void write_signature(bound *b, bool taps_bias, bool mixing_bias);
-int check_core_dimensions(PyUFuncObject *ufunc, npy_intp *sizes);
 const bound *bound_of(PyObject *ufunc);
+
+/* dimensions.c */
+int check_core_dimensions(PyUFuncObject *ufunc, npy_intp *sizes);
+dsc_int size_along(const bound *b, const npy_intp *sizes, char letter);   /* 1 if there is no such axis */
+dsc_fit resolve_sizes(const bound *b, const npy_intp *sizes, dsc_extent *e, int *axis);
 
 /* loop.c */
 int loop_f32(PyArrayMethod_Context *, char *const *, const npy_intp *, const npy_intp *, NpyAuxData *);
@@ -48,5 +67,7 @@ int loop_f64(PyArrayMethod_Context *, char *const *, const npy_intp *, const npy
 
 /* gufunc.c */
 PyObject *make_gufunc(PyObject *module, PyObject *args);
+
+extern const char input_axes[], kernel_axes[], output_axes[];
 
 #endif

@@ -51,6 +51,11 @@ static void tidy_map(dsc_map *map, const dsc_int size[3], dsc_int channels)
         map->step[1] = size[2] * map->step[2];
 }
 
+static dsc_int first_step(const char *letters, const npy_intp *strides, int item)
+{
+    return *letters ? (dsc_int)strides[0] / item : 0;
+}
+
 static void set_operand(const bound *b, dsc_problem *p, int role, char *data, dsc_int batch, const npy_intp *strides,
                         int item)
 {
@@ -58,51 +63,108 @@ static void set_operand(const bound *b, dsc_problem *p, int role, char *data, ds
     switch (role) {
     case TAPS:
         p->taps = (dsc_taps){.data = data, .batch = batch, .channel = strides[0] / item, .multiplier = strides[1] / item};
-        set_steps(letters, strides, "tij", item, p->taps.step);
+        set_steps(letters, strides, kernel_axes, item, p->taps.step);
         break;
     case MIXING:
         p->mixing = (dsc_matrix){data, batch, strides[0] / item, strides[1] / item};
         break;
     case TAPS_BIAS:
-        p->taps_bias = (dsc_vector){data, batch, strides[0] / item};
+        p->taps_bias = (dsc_vector){data, batch, first_step(letters, strides, item)};
         break;
     case MIXING_BIAS:
-        p->mixing_bias = (dsc_vector){data, batch, strides[0] / item};
+        p->mixing_bias = (dsc_vector){data, batch, first_step(letters, strides, item)};
         break;
     default: {
         dsc_map *map = role == X ? &p->x : &p->y;
-        bool input_letters = role == X || b->operation == DSC_POINTWISE;
         *map = (dsc_map){.data = data, .batch = batch};
         map->channel = step_along(letters, strides, role == X ? 'c' : 'o', item);
-        set_steps(letters, strides, input_letters ? "dhw" : "rpq", item, map->step);
+        set_steps(letters, strides, role == X || b->row->window == NO_WINDOW ? input_axes : output_axes, item, map->step);
     }
     }
 }
 
-static dsc_int size_along(const bound *b, const npy_intp *sizes, char letter)
+/* The images that a weight gradient sums over, their axes without those of size 1. */
+static void set_images(const bound *b, dsc_images *images, const npy_intp *sizes, const npy_intp *x, const npy_intp *y,
+                       int item)
 {
-    int index = b->dimension[(int)letter];
-    return index < 0 ? 1 : (dsc_int)sizes[index];
+    *images = (dsc_images){.count = 1};
+    for (int axis = 0; axis < b->batch_axes; ++axis) {
+        dsc_int size = size_along(b, sizes, (char)('A' + axis));
+        images->count *= size;
+        if (size == 1)
+            continue;
+        images->size[images->axes] = size;
+        images->x[images->axes] = x ? (dsc_int)x[axis] / item : 0;
+        images->y[images->axes++] = (dsc_int)y[axis] / item;
+    }
 }
 
 static void set_sizes(const bound *b, dsc_problem *p, const npy_intp *sizes)
 {
-    dsc_int in[3], kernel[3];
     int axis;
-    for (axis = 0; axis < 3; ++axis) {
-        in[axis] = size_along(b, sizes, "dhw"[axis]);
-        kernel[axis] = size_along(b, sizes, "tij"[axis]);
+    if (b->row->window != NO_WINDOW) {
+        resolve_sizes(b, sizes, &p->e, &axis);
+    } else {
+        p->e = (dsc_extent){.kernel = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
+        for (axis = 0; axis < 3; ++axis)
+            p->e.in[axis] = p->e.out[axis] = size_along(b, sizes, input_axes[axis]);
     }
-    dsc_resolve(&b->geometry, in, kernel, &p->e, &axis);
     p->channels = size_along(b, sizes, 'c');
     p->multiplier = size_along(b, sizes, 'm');
     p->outputs = size_along(b, sizes, 'o');
+    p->summands = 1;
+}
+
+/* Channels that belong to one group become a group and a multiplier. */
+static void group_channels(dsc_map *map, dsc_int multiplier)
+{
+    map->multiplier = map->channel;
+    map->channel *= multiplier;
+}
+
+/* The gradient of x: the adjoint, from y to x, sums over what the depth multiplier multiplied. */
+static void turn_to_input(const bound *b, dsc_problem *p)
+{
+    dsc_map x = p->x;
+    p->x = p->y, p->y = x;
+    if (b->row->window == NO_WINDOW) {
+        p->mixing = (dsc_matrix){p->mixing.data, p->mixing.batch, p->mixing.column, p->mixing.row};
+        dsc_int channels = p->channels;
+        p->channels = p->outputs, p->outputs = channels;
+        return;
+    }
+    group_channels(&p->x, p->multiplier);
+    p->summands = p->multiplier, p->multiplier = 1, p->outputs = p->channels;
+    p->fold = p->e.mode != DSC_ZEROS;
+    dsc_exchange(&p->e);
+}
+
+/* The gradient of the taps: x is what they are moved over, y what they are multiplied by. */
+static void turn_to_taps(const bound *b, dsc_problem *p, dsc_images *images)
+{
+    group_channels(&p->y, p->multiplier);
+    if (b->row->window == CONVOLUTION)
+        return;
+    dsc_map x = p->x;
+    p->x = p->y, p->y = x;
+    for (int axis = 0; axis < images->axes; ++axis) {
+        dsc_int step = images->x[axis];
+        images->x[axis] = images->y[axis], images->y[axis] = step;
+    }
+    dsc_exchange(&p->e);
+}
+
+/* Sums over channels are the weight gradient of a single tap over an x of ones. */
+static void turn_to_sums(dsc_problem *p)
+{
+    p->channels = p->outputs;
+    p->taps = (dsc_taps){.data = p->mixing_bias.data, .batch = p->mixing_bias.batch, .channel = p->mixing_bias.step};
 }
 
 static bool evenly_spaced(const dsc_map *map, const dsc_int size[3])
 {
-    return (size[1] == 1 || map->step[1] == size[2] * map->step[2]) &&
-           (size[0] == 1 || map->step[0] == size[1] * size[2] * map->step[2]);
+    return !map->data || ((size[1] == 1 || map->step[1] == size[2] * map->step[2]) &&
+            (size[0] == 1 || map->step[0] == size[1] * size[2] * map->step[2]));
 }
 
 /* A pointwise convolution does not care where its pixels are: one long row where both arrays allow it. */
@@ -118,20 +180,39 @@ static void collapse_pixels(dsc_problem *p)
     tidy_map(&p->y, e->out, p->outputs);
 }
 
+static void read_operands(const bound *b, dsc_problem *p, char *const *data, const npy_intp *sizes,
+                          const npy_intp *strides, int item, dsc_images *images)
+{
+    const npy_intp *core = strides + b->operands, *steps[ROLES] = {NULL};
+    for (int i = 0; i < b->operands; ++i) {
+        int role = b->roles[i];
+        steps[role] = core;
+        set_operand(b, p, role, data[i], strides[i] / item, core, item);
+        core += strlen(b->letters[role]);
+    }
+    if (b->batch_axes)
+        set_images(b, images, sizes + 1, steps[X], steps[Y], item);
+}
+
 static dsc_problem read_problem(const bound *b, char *const *data, const npy_intp *sizes, const npy_intp *strides,
-                                int item)
+                                int item, dsc_images *images)
 {
     dsc_problem p = {.batch = sizes[0], .taps_activation = b->taps_activation,
-                     .mixing_activation = b->mixing_activation, .poll = poll_signals};
-    const npy_intp *core = strides + b->operands;
+                     .mixing_activation = b->mixing_activation, .poll = poll_signals, .images = images};
+    int kernel = b->row->kernel;
+    images->axes = 0, images->count = 1;
     set_sizes(b, &p, sizes + 1);
-    for (int i = 0; i < b->operands; ++i) {
-        set_operand(b, &p, b->roles[i], data[i], strides[i] / item, core, item);
-        core += strlen(b->letters[b->roles[i]]);
-    }
+    read_operands(b, &p, data, sizes, strides, item, images);
     tidy_map(&p.x, p.e.in, p.channels);
     tidy_map(&p.y, p.e.out, p.outputs);
-    if (b->operation == DSC_POINTWISE)
+    if (b->row->output == X)
+        turn_to_input(b, &p);
+    else if (b->row->output == TAPS)
+        turn_to_taps(b, &p, images);
+    else if (kernel == DSC_DEPTHWISE_WEIGHTS)
+        turn_to_sums(&p);
+    if (kernel == DSC_POINTWISE || kernel == DSC_POINTWISE_WEIGHTS||
+        (kernel == DSC_DEPTHWISE_WEIGHTS && b->row->window == NO_WINDOW))
         collapse_pixels(&p);
     return p;
 }
@@ -140,11 +221,12 @@ static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy
                     int type, int item)
 {
     const bound *b = bound_of(context->caller);
-    dsc_problem p = read_problem(b, data, sizes, strides, item);
+    dsc_images images;
+    dsc_problem p = read_problem(b, data, sizes, strides, item, &images);
     /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
     PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
     next_poll = now() + POLL_SECONDS;
-    dsc_status status = dsc_execute(&dsc_active(type)->operation[b->operation], &p);
+    dsc_status status = dsc_execute(&dsc_active(type)->operation[b->row->kernel], &p);
     next_poll = 0;
     if (state)
         PyEval_RestoreThread(state);

@@ -236,7 +236,8 @@ dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem)
     memset(&j, 0, offsetof(job, next));
     j.operation = operation, j.problem = problem;
     const dsc_int *out = problem->e.out;
-    if (problem->batch == 0 || out[0] == 0 || out[1] == 0 || out[2] == 0)
+    bool reduces = operation->reduces;   /* sums over nothing are zeros */
+    if (problem->batch == 0 || (!reduces && (out[0] == 0 || out[1] == 0 || out[2] == 0)))
         return DSC_DONE;
     problem->threads = threads;
     problem->stop = &j.stop;

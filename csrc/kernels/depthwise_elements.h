@@ -32,12 +32,12 @@ static void add_element_tap(const element_row *w, const real *row, dsc_int posit
 }
 
 /* All taps of depth tap k and column tap i. */
-static bool add_element_column(element_row *w, dsc_int k, dsc_int i, const real *slice, dsc_int first, dsc_int last,
-                               vec *sum)
+static bool add_element_column(element_row *w, const real *taps, dsc_int k, dsc_int i, const real *slice, dsc_int first,
+                               dsc_int last, vec *sum)
 {
     const plane_region *r = w->r;
     const dsc_extent *e = r->e;
-    const real *taps = r->taps + k * r->tap_step[0] + i * r->tap_step[2];
+    taps += k * r->tap_step[0] + i * r->tap_step[2];
     dsc_int position = w->column * e->stride[2] - e->low[2] + i * e->dilation[2];
     for (dsc_int j = first; j < last; ++j) {
         dsc_int row = dsc_source_index(w->row * e->stride[1] - e->low[1] + j * e->dilation[1], e->in[1], e->mode);
@@ -56,22 +56,32 @@ static void clip_axis(const dsc_extent *e, int axis, dsc_int output, dsc_int rea
                   first, last);
 }
 
-static bool element_vector(element_row *w)
+/* All taps of one summand. */
+static bool add_element_summand(element_row *w, dsc_int m, vec *sum)
 {
     const plane_region *r = w->r;
     const dsc_extent *e = r->e;
     dsc_int first[3], last[3];
-    vec sum = v_spread(*r->bias);
     clip_axis(e, 0, r->depth, 0, &first[0], &last[0]);
     clip_axis(e, 1, w->row, 0, &first[1], &last[1]);
     clip_axis(e, 2, w->column, (w->count - 1) * e->stride[2], &first[2], &last[2]);
     for (dsc_int k = first[0]; k < last[0]; ++k) {
         dsc_int depth = dsc_source_index(r->depth * e->stride[0] - e->low[0] + k * e->dilation[0], e->in[0], e->mode);
-        const real *slice = r->x + depth * r->x_step[0];
+        const real *slice = r->x + m * r->x_summand + depth * r->x_step[0];
         for (dsc_int i = first[2]; i < last[2]; ++i)
-            if (!add_element_column(w, k, i, slice, first[1], last[1], &sum))
+            if (!add_element_column(w, r->taps + m * r->taps_summand, k, i, slice, first[1], last[1], sum))
                 return false;
     }
+    return true;
+}
+
+static bool element_vector(element_row *w)
+{
+    const plane_region *r = w->r;
+    vec sum = v_spread(*r->bias);
+    for (dsc_int m = 0; m < r->summands; ++m)
+        if (!add_element_summand(w, m, &sum))
+            return false;
     v_scatter(r->y + (w->row - r->row) * r->y_row + (w->column - r->column) * r->y_column, r->y_column,
               v_finish(r->finish, sum), w->count);
     return true;

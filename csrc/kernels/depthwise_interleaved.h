@@ -14,9 +14,10 @@ typedef struct {
     const dsc_extent *e;
     const real *x;             /* of the image */
     const dsc_int *x_step;
-    const real *taps;          /* [depth][row][column][padded channels] */
+    const real *taps;          /* packed, [tap][padded channels]: tap 0 of the region */
+    dsc_int tap_step[3];       /* elements from one depth, row, column tap to the next */
     const real *bias;          /* padded channels */
-    dsc_int channels, padded;
+    dsc_int channels;
     dsc_int depth, row, rows, column, columns;
     real *y;                   /* of the first output */
     dsc_int y_row, y_column;
@@ -59,7 +60,7 @@ INLINE void add_row_any(const channel_tile *t, const int P, const int V, const i
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
     dsc_int start = t->column * e->stride[2] - e->low[2];
-    for (dsc_int i = 0; i < e->kernel[2]; ++i, start += e->dilation[2], taps += r->padded) {
+    for (dsc_int i = 0; i < e->kernel[2]; ++i, start += e->dilation[2], taps += r->tap_step[2]) {
         vec tap[2];
         UNROLL
         for (int v = 0; v < V; ++v)
@@ -85,7 +86,7 @@ INLINE void add_row_dense(const channel_tile *t, const int KW, const int P, cons
     vec tap[COLUMNS_DENSE];
     UNROLL
     for (int i = 0; i < KW; ++i)
-        tap[i] = v_load(taps + i * r->padded + v * LANES);
+        tap[i] = v_load(taps + i * r->tap_step[2] + v * LANES);
     UNROLL
     for (int c = 0; c < P + KW - 1; ++c) {
         if (clipped && (start + c < 0 || start + c >= r->e->in[2]))
@@ -115,7 +116,7 @@ INLINE void run_channel_tile(const channel_tile *t, const int KW, const int P, c
         const real *slice = r->x + t->channel + (r->depth * e->stride[0] - e->low[0] + k * e->dilation[0]) * r->x_step[0];
         for (dsc_int j = t->row_first; j < t->row_last; ++j) {
             const real *row = slice + (t->row * e->stride[1] - e->low[1] + j * e->dilation[1]) * r->x_step[1];
-            const real *taps = r->taps + ((k * e->kernel[1] + j) * e->kernel[2]) * r->padded + t->channel;
+            const real *taps = r->taps + k * r->tap_step[0] + j * r->tap_step[1] + t->channel;
             if (!KW)
                 add_row_any(t, P, V, tail, clipped, m, row, taps, sums);
             UNROLL

@@ -19,6 +19,7 @@ typedef struct {
     const dsc_int *tap_step;
     const real *bias;
     dsc_int planes, x_plane, taps_plane, bias_plane, y_plane;  /* channels, and the steps between them */
+    dsc_int summands, x_summand, taps_summand;                 /* inputs that one output sums over */
     dsc_int depth, row, rows, column, columns;
     real *y;                   /* of the first output */
     dsc_int y_row, y_column;
@@ -28,11 +29,12 @@ typedef struct {
 static bool taps_finite(const plane_region *r)
 {
     const dsc_int *kernel = r->e->kernel, *step = r->tap_step;
-    for (dsc_int k = 0; k < kernel[0]; ++k)
-        for (dsc_int j = 0; j < kernel[1]; ++j)
-            for (dsc_int i = 0; i < kernel[2]; ++i)
-                if (!isfinite(r->taps[k * step[0] + j * step[1] + i * step[2]]))
-                    return false;
+    for (dsc_int m = 0; m < r->summands; ++m)
+        for (dsc_int k = 0; k < kernel[0]; ++k)
+            for (dsc_int j = 0; j < kernel[1]; ++j)
+                for (dsc_int i = 0; i < kernel[2]; ++i)
+                    if (!isfinite(r->taps[m * r->taps_summand + k * step[0] + j * step[1] + i * step[2]]))
+                        return false;
     return true;
 }
 
@@ -45,6 +47,7 @@ static depthwise_tile region_tile(const plane_region *r)
         .kernel_rows = e->kernel[1], .row_stride = e->stride[1], .row_dilation = e->dilation[1],
         .dilation = e->dilation[2], .phases = 1, .height = e->in[1], .column_last = e->kernel[2],
         .bias = r->bias, .y_row = r->y_row, .y_column = r->y_column, .finish = r->finish, .planes = r->planes,
+        .summands = r->summands, .x_summand = r->x_summand, .taps_summand = r->taps_summand,
         .x_plane = r->x_plane, .taps_plane = r->taps_plane, .bias_plane = r->bias_plane, .y_plane = r->y_plane,
     };
     clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
@@ -157,7 +160,8 @@ static int choose_rolling(const dsc_extent *e, const plane_source *s, bool one_s
 static void run_region(const plane_region *r, const plane_source *s, depthwise_tile *t)
 {
     const dsc_extent *e = r->e;
-    int rolling = choose_rolling(e, s, t->depth_first == 0 && t->depth_last == 1), single = !s->padded && e->stride[2] == 2 ? UNSHARED_BY_TWO : UNSHARED;
+    bool one_slice = t->depth_first == 0 && t->depth_last == 1 && t->summands == 1;
+    int rolling = choose_rolling(e, s, one_slice), single = !s->padded && e->stride[2] == 2 ? UNSHARED_BY_TWO : UNSHARED;
     bool share = rows_share(e) && single == UNSHARED;
     dsc_int apart = share ? e->dilation[1] / e->stride[1] : 1;
     dsc_int most = rolling != NOT_ROLLING ? r->rows : e->kernel[1] == 1 ? 1 : share && e->kernel[1] < TILE_ROWS ? 2 : TILE_ROWS;
@@ -186,12 +190,12 @@ static void depthwise_in_place(const plane_region *r)
 }
 
 static void fill_region_strips(const plane_region *r, const dsc_plan *plan, const depthwise_tile *t, dsc_int top,
-                               dsc_int rows, const strip_shape *shape, real *strips)
+                               dsc_int rows, const strip_shape *shape, const real *x, real *strips)
 {
     const dsc_extent *e = r->e;
     for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
         dsc_int depth = r->depth * e->stride[0] - e->low[0] + k * e->dilation[0];
-        const real *slice = r->x + dsc_source_index(depth, e->in[0], e->mode) * r->x_step[0];
+        const real *slice = x + dsc_source_index(depth, e->in[0], e->mode) * r->x_step[0];
         for (dsc_int i = 0; i < rows; ++i) {
             dsc_int row = dsc_source_index(top + i, e->in[1], e->mode);
             if (row >= 0)
@@ -215,8 +219,10 @@ static void depthwise_strips(const plane_region *r, const dsc_plan *plan, real *
         t.depth_first = 0, t.depth_last = e->kernel[0];
     t.slice = plan->strip_rows * plan->strip_pitch;
     t.phases = shape.phases, t.phase_pitch = shape.phase_pitch;
-    fill_region_strips(r, plan, &t, top, (r->rows - 1) * e->stride[1] + (e->kernel[1] - 1) * e->dilation[1] + 1, &shape,
-                       strips);
+    t.x_summand = e->kernel[0] * t.slice;
+    for (dsc_int m = 0; m < r->summands; ++m)
+        fill_region_strips(r, plan, &t, top, (r->rows - 1) * e->stride[1] + (e->kernel[1] - 1) * e->dilation[1] + 1, &shape,
+                           r->x + m * r->x_summand, strips + m * t.x_summand);
     run_region(r, &s, &t);
 }
 

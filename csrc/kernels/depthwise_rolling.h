@@ -17,8 +17,8 @@
 INLINE void roll_row(const depthwise_tile *t, const int KH, const int V, const int masked, const int all, dsc_int r,
                      int first, int last, mask (*masks)[ROLLING_MASKED], vec (*sums)[TILE_VECTORS])
 {
-    for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
-        const real *x = t->x + r * t->row + k * t->slice, *taps = t->taps + k * t->tap_depth;
+    for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
+        const real *x = t->x + r * t->row + s.x, *taps = t->taps + s.taps;
         x += t->column_first * t->dilation, taps += t->column_first * t->tap_column;
         for (dsc_int c = t->column_first; c < t->column_last; ++c, x += t->dilation, taps += t->tap_column) {
             vec row[TILE_VECTORS];
@@ -118,8 +118,8 @@ INLINE void load_pair(const real *p, const int masked, const mask *pair, vec *ev
 INLINE void roll_row_by_two(const depthwise_tile *t, const int KH, const int phase, const int V, const int masked,
                             dsc_int step, int first, int last, mask (*pairs)[2], vec (*sums)[TILE_VECTORS])
 {
-    for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
-        const real *x = t->x + (2 * step + phase) * t->row + k * t->slice, *taps = t->taps + k * t->tap_depth;
+    for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
+        const real *x = t->x + (2 * step + phase) * t->row + s.x, *taps = t->taps + s.taps;
         for (dsc_int c = 0; c < t->column_last; c += 2) {
             vec even[2], odd[2];
             UNROLL

@@ -21,6 +21,7 @@
 typedef struct {
     const real *x;
     dsc_int slice, row;               /* steps from one depth tap, one row tap to the next */
+    dsc_int summands, x_summand, taps_summand;  /* inputs that one output sums over, and the steps between them */
     dsc_int output_row;               /* step of x from one output row to the next (only where rows share nothing) */
     dsc_int depth_first, depth_last;  /* taps that exist */
     dsc_int rows;                     /* output rows (rolling tiles only; others know theirs) */
@@ -39,6 +40,27 @@ typedef struct {
     dsc_int planes, x_plane, taps_plane, bias_plane, y_plane;  /* channels done one after the other, and their steps */
     const epilogue *finish;
 } depthwise_tile;
+
+/* Depth taps of one summand after the other. */
+typedef struct { dsc_int summand, depth, x, taps; } tap_slice;
+
+INLINE tap_slice slice_of(const depthwise_tile *t, dsc_int summand)
+{
+    return (tap_slice){.summand = summand, .depth = t->depth_first, .x = summand * t->x_summand + t->depth_first * t->slice,
+                       .taps = summand * t->taps_summand + t->depth_first * t->tap_depth};
+}
+
+INLINE tap_slice first_slice(const depthwise_tile *t)
+{
+    return slice_of(t, t->depth_first < t->depth_last ? 0 : t->summands);
+}
+
+INLINE void next_slice(const depthwise_tile *t, tap_slice *s)
+{
+    s->x += t->slice, s->taps += t->tap_depth;
+    if (++s->depth >= t->depth_last)
+        *s = slice_of(t, s->summand + 1);
+}
 
 typedef struct { dsc_int offset, phase, index; } tap_column;
 
@@ -185,8 +207,8 @@ enum { SHARED, UNSHARED, UNSHARED_BY_TWO };
 INLINE void add_taps(const depthwise_tile *t, const int kind, const int R, const int V, const int masked,
                      vec sums[][SINGLE_VECTORS])
 {
-    for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
-        const real *slice = t->x + k * t->slice, *taps = t->taps + k * t->tap_depth;
+    for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
+        const real *slice = t->x + s.x, *taps = t->taps + s.taps;
         for (tap_column c = first_column(t); c.index < t->column_last; next_column(t, &c)) {
             const real *x = slice + c.offset, *column = taps + c.index * t->tap_column;
             if (kind == SHARED) {

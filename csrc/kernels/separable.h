@@ -44,9 +44,8 @@ static dsc_int panel_step(dsc_int total)
     return step * (dsc_int)sizeof(real) % 512 == 0 ? step + LANES : step;
 }
 
-static void plan_separable_tiles(const dsc_problem *p, dsc_plan *plan, dsc_int pixels)
+static void plan_separable_tiles(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int pixels)
 {
-    const dsc_extent *e = &p->e;
     if (e->out[2] <= pixels) {
         dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1));
         while (bands < e->out[1] && p->batch * e->out[0] * bands < p->threads)
@@ -67,20 +66,21 @@ static void plan_separable_tiles(const dsc_problem *p, dsc_plan *plan, dsc_int p
 
 static void plan_separable(const dsc_problem *p, dsc_plan *plan)
 {
-    const dsc_extent *e = &p->e;
+    const dsc_extent e = reading_extent(p);
     dsc_int block = at_most(mixed_channels(p), MIXING_MOST);
     dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), PIXELS_MOST);
     *plan = (dsc_plan){.mixing_block = block};
-    plan_separable_tiles(p, plan, at_least(pixels, LANES));
+    pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
+    plan_separable_tiles(p, &e, plan, at_least(pixels, LANES));
     if (!is_pointwise(p))
-        plan_reading(p, plan);
-    set_tiles(e, plan);
+        plan_reading(p, &e, plan);
+    set_tiles(p, plan);
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
     dsc_int panel = is_pointwise(p) ? 0 : channels_dense(p) ? s.total * panel_step(block) : block * panel_step(s.total);
     plan->scratch += (size_t)(panel + (block + 1) * MIX_VECTORS * LANES) * sizeof(real) + 192;
-    plan->items = p->batch * e->out[0] * plan->bands * plan->columns;
-    plan->work = output_volume(e) * (double)p->batch * (double)mixed_channels(p) *
-                 ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(e)));
+    plan->items = p->batch * p->e.out[0] * plan->bands * plan->columns;
+    plan->work = output_volume(&p->e) * (double)p->batch * (double)mixed_channels(p) *
+                 ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(&e)));
 }
 
 /* Scratch of one thread, laid out. */

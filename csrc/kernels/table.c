@@ -2,6 +2,9 @@
 #include DSC_ISA
 #include DSC_REAL
 
+#include "depthwise_weights.h"
+#include "elementwise.h"
+#include "pointwise_weights.h"
 #include "separable.h"
 
 #define CHAINS 16
@@ -35,9 +38,13 @@ static double multiply_adds(dsc_int rounds)
 extern const dsc_table TABLE;
 const dsc_table TABLE = {
     .operation = {
-        [DSC_DEPTHWISE] = {plan_depthwise, run_depthwise},
-        [DSC_POINTWISE] = {plan_separable, run_separable},
-        [DSC_SEPARABLE] = {plan_separable, run_separable},
+        [DSC_DEPTHWISE] = {plan_depthwise, run_depthwise, false},
+        [DSC_POINTWISE] = {plan_separable, run_separable, false},
+        [DSC_SEPARABLE] = {plan_separable, run_separable, false},
+        [DSC_DEPTHWISE_WEIGHTS] = {plan_weights, run_weights, true},
+        [DSC_POINTWISE_WEIGHTS] = {plan_products, run_products, true},
+        [DSC_ACTIVATE] = {plan_elementwise, run_activation, true},
+        [DSC_ACTIVATE_GRAD] = {plan_elementwise, run_activation_grad, true},
     },
     .multiply_adds = multiply_adds,
 };

@@ -28,11 +28,28 @@ static void transpose_square(const real *source, dsc_int source_row, real *targe
         v_store(target + i * target_row, a[i]);
 }
 
+/* target[r] = source[r], and the last of them up to `width`. */
+static void copy_padded(const real *source, dsc_int rows, real *target, dsc_int width)
+{
+    dsc_int r = 0;
+    for (; r + LANES <= rows; r += LANES)
+        v_store(target + r, v_load(source + r));
+    if (r < rows)
+        v_store_masked(target + r, v_load_masked(source + r, v_mask(0, rows - r)), v_mask(0, rows - r));
+    for (r = rows; r < width; ++r)
+        target[r] = source[rows - 1];
+}
+
 /* The same for any rows x columns of a source of any steps. Target rows are padded to `width` with copies of the last
  * source row: lanes that compute on them then raise no floating-point flag that a real lane does not. */
 static void transpose(const real *source, dsc_int source_row, dsc_int source_column, dsc_int rows, dsc_int columns,
                       real *target, dsc_int width)
 {
+    if (source_row == 1) {
+        for (dsc_int c = 0; c < columns; ++c)
+            copy_padded(source + c * source_column, rows, target + c * width, width);
+        return;
+    }
     dsc_int squares = source_column == 1 ? columns / LANES * LANES : 0, full = rows / LANES * LANES;
     for (dsc_int r = 0; r < full; r += LANES)
         for (dsc_int c = 0; c < squares; c += LANES)

@@ -318,7 +318,7 @@ static void tidy(dsc_map *map, const dsc_int *size, dsc_int channels)
 
 dsc_problem problem_of(const test_case *t)
 {
-    dsc_problem p = {.batch = t->batch, .channels = t->channels, .multiplier = t->multiplier, .outputs = t->outputs,
+    dsc_problem p = {.batch = t->batch, .channels = t->channels, .multiplier = t->multiplier, .summands = 1, .outputs = t->outputs,
                      .threads = 1, .taps_activation = t->inner, .mixing_activation = t->outer};
     const dsc_int *s = t->taps.at.step;
     int axis;

@@ -1,0 +1,181 @@
+/* Depthwise convolution: which way it is computed, and how it is cut up. */
+#ifndef DSCONV_DEPTHWISE_PLAN_H
+#define DSCONV_DEPTHWISE_PLAN_H
+
+#include "depthwise_elements.h"
+#include "depthwise_interleaved.h"
+
+#define STRIP_BYTES (160 << 10)       /* strips of a region: a part of the second-level cache */
+#define STRIP_BYTES_MOST (256 << 10)  /* more is left to the element-wise path */
+#define PACKED_BYTES_MOST (256 << 10)
+#define ITEM_WORK (1 << 21)           /* multiply-adds in one item: some 0.1 ms, between two looks for an interrupt */
+#define PLANES_BYTES (12 << 10)       /* input of planes that go through a tile together */
+#define PLANES_DILATED 8              /* rows of a dilated tile lie pages apart: no more planes than have entries in the TLB */
+#define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
+#define FOLD_ROWS 16                  /* a piece of a padded plane */
+#define FOLD_COLUMNS 512
+#define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
+
+static double kernel_volume(const dsc_extent *e)
+{
+    return (double)e->kernel[0] * (double)e->kernel[1] * (double)e->kernel[2];
+}
+
+static double output_volume(const dsc_extent *e)
+{
+    return (double)e->out[0] * (double)e->out[1] * (double)e->out[2];
+}
+
+static dsc_int padded_channels(const dsc_problem *p)
+{
+    return round_up(p->channels, LANES);
+}
+
+/* Results go to memory where the channel axis is the dense one. */
+static bool channels_dense(const dsc_problem *p)
+{
+    return p->y.channel == 1 && p->y.step[2] != 1;
+}
+
+/* What the outputs of a call are when they are read: the convolution itself, or the largest of those that the phases of
+ * a transposed one amount to. Plans count in its outputs, and are brought to those of the call at the end. */
+static dsc_extent reading_extent(const dsc_problem *p)
+{
+    dsc_extent e = p->e;
+    for (int axis = 0; p->e.transposed && axis < 3; ++axis) {
+        dsc_int stride = p->e.stride[axis], past = p->e.low[axis] % stride;
+        dsc_phase_of(&p->e, axis, past ? stride - past : 0, &e);
+        e.out[axis] = divide_up(p->e.out[axis], stride);
+    }
+    if (p->e.transposed)
+        e.mode = DSC_ZEROS;
+    return e;
+}
+
+static dsc_int stride_of_phases(const dsc_problem *p, int axis)
+{
+    return p->e.transposed ? p->e.stride[axis] : 1;
+}
+
+static int choose_path(const dsc_problem *p, const dsc_extent *e)
+{
+    bool packs = kernel_volume(e) * (double)(padded_channels(p) * sizeof(real)) <= PACKED_BYTES_MOST;
+    if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
+        return ELEMENTS;
+    if (p->x.step[2] == 1 && e->stride[2] <= 2 && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
+        return IN_PLACE;
+    if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
+        packs && p->channels >= LANES / 4)
+        return INTERLEAVED;
+    return STRIPS;
+}
+
+/* Strip scratch for regions of `rows` x `columns` outputs; as a double, for it may exceed any integer. */
+static double strip_shape_for(const dsc_problem *p, const dsc_extent *e, dsc_int rows, dsc_int columns, dsc_plan *plan)
+{
+    double slices = (double)(e->kernel[0] * p->summands);
+    double pitch, height = (double)(rows - 1) * (double)e->stride[1] + (double)(e->kernel[1] - 1) * e->dilation[1] + 1;
+    double width = (double)columns + (double)(e->kernel[2] - 1) * e->dilation[2] / e->stride[2] + 2 * LANES + 2;
+    double bytes = slices * height * width * e->stride[2] * sizeof(real);
+    if (bytes > (1 << 30))
+        return bytes;
+    pitch = (double)round_up((dsc_int)width, LANES) * e->stride[2];
+    plan->strip_rows = (dsc_int)height;
+    plan->strip_pitch = (dsc_int)pitch;
+    return slices * height * pitch * sizeof(real);
+}
+
+/* Shrink the plan's tile until its strips fit. False: those of the smallest tile do not, whatever tile the plan had: the
+ * order of summation follows from the path, and must not follow from the number of threads. */
+static bool fit_strips(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan)
+{
+    const dsc_int narrow = 16 * LANES;
+    if (strip_shape_for(p, e, 1, at_most(e->out[2], narrow), plan) > STRIP_BYTES_MOST)
+        return false;
+    while (strip_shape_for(p, e, plan->band_rows, plan->column_width, plan) > STRIP_BYTES) {
+        if (plan->band_rows > TILE_ROWS || (plan->band_rows > 1 && plan->column_width <= narrow))
+            plan->band_rows = plan->band_rows > TILE_ROWS ? at_least(plan->band_rows / 2, TILE_ROWS) : 1;
+        else if (plan->column_width > narrow)
+            plan->column_width = at_least(round_up(plan->column_width / 2, LANES), narrow);
+        else
+            break;
+    }
+    return true;
+}
+
+/* From the outputs that were planned with to those of the call. */
+static void set_tiles(const dsc_problem *p, dsc_plan *plan)
+{
+    plan->band_rows = at_most(plan->band_rows * stride_of_phases(p, 1), p->e.out[1]);
+    plan->column_width = at_most(plan->column_width * stride_of_phases(p, 2), p->e.out[2]);
+    plan->bands = divide_up(p->e.out[1], plan->band_rows);
+    plan->columns = divide_up(p->e.out[2], plan->column_width);
+}
+
+/* Settle how the depthwise stage reads x, for tiles that the plan already limits. */
+static void plan_reading(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan)
+{
+    plan->path = choose_path(p, e);
+    if (plan->path == STRIPS) {
+        dsc_plan fitted = *plan;
+        if (fit_strips(p, e, &fitted))
+            *plan = fitted;
+        else
+            plan->path = ELEMENTS;
+    }
+    if (plan->path == STRIPS)
+        plan->scratch += (size_t)(p->summands * e->kernel[0] * plan->strip_rows * plan->strip_pitch) * sizeof(real);
+    else if (plan->path == INTERLEAVED)
+        plan->scratch += ((size_t)kernel_volume(&p->e) + 1) * (size_t)padded_channels(p) * sizeof(real) + 64;
+}
+
+/* Tiles of a depthwise convolution alone. `work`: multiply-adds for one output. */
+static void limit_tiles(const dsc_extent *e, double work, dsc_plan *plan)
+{
+    dsc_int apart = at_least(1, e->dilation[1] / e->stride[1]) * TILE_ROWS;
+    plan->band_rows = e->out[1], plan->column_width = e->out[2];
+    if (work * (double)e->out[2] > 64.0 * ITEM_WORK)
+        plan->column_width = at_most(e->out[2], round_up(at_least((dsc_int)(64.0 * ITEM_WORK / work), 1), 16 * LANES));
+    work *= (double)plan->column_width;
+    if (work * (double)e->out[1] > ITEM_WORK)
+        plan->band_rows = at_most(e->out[1], round_up(at_least((dsc_int)(ITEM_WORK / work), 1), apart));
+}
+
+/* Output channels of one item: several planes where they are small. */
+static dsc_int group_of(const dsc_problem *p, const dsc_extent *e, const dsc_plan *plan, double work)
+{
+    dsc_int apart = at_least(1, e->dilation[1] / e->stride[1]) * TILE_ROWS;
+    if (plan->path == INTERLEAVED)
+        return p->outputs;
+    if (plan->path != IN_PLACE || plan->bands != 1 || plan->columns != 1)
+        return 1;
+    work *= (double)e->out[1] * (double)e->out[2];
+    return at_most(at_least((dsc_int)(GROUP_WORK / (work * TILE_ROWS / (double)apart)), 1), p->outputs);
+}
+
+/* Under a padding mode the gradient of x is computed on the padded plane, a piece of it at a time, and added up: one item
+ * does a whole plane. */
+static void plan_fold(const dsc_problem *p, dsc_plan *plan)
+{
+    plan->group = 1, plan->groups = p->outputs;
+    plan->items = p->batch * p->outputs;
+    plan->scratch += FOLD_ROWS * FOLD_COLUMNS * sizeof(real) + 64;
+}
+
+static void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
+{
+    const dsc_extent e = reading_extent(p);
+    double work = at_least((dsc_int)kernel_volume(&e), 1) * (double)p->summands;
+    *plan = (dsc_plan){.path = choose_path(p, &e)};
+    limit_tiles(&e, plan->path == INTERLEAVED ? work * (double)p->channels : work, plan);
+    plan_reading(p, &e, plan);
+    set_tiles(p, plan);
+    plan->group = group_of(p, &e, plan, work);
+    plan->groups = plan->group ? divide_up(p->outputs, plan->group) : 0;
+    plan->items = p->batch * plan->groups * p->e.out[0] * plan->bands * plan->columns;
+    plan->work = (work + 8) * output_volume(&p->e) * (double)p->batch * (double)p->outputs;
+    if (p->fold)
+        plan_fold(p, plan);
+}
+
+#endif

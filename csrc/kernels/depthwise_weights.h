@@ -1,0 +1,295 @@
+/* The weight gradient of a depthwise convolution, and sums over channels: for every tap, the sum over images and outputs of
+ * x where the tap meets it, times y. Without x: of y alone. */
+#ifndef DSCONV_DEPTHWISE_WEIGHTS_H
+#define DSCONV_DEPTHWISE_WEIGHTS_H
+
+#include "reduction.h"
+#include "strip.h"
+#include "weights_plan.h"
+#include "weights_tile.h"
+
+/* What one item sums: some taps of one output channel, or of a vector of channels. */
+typedef struct {
+    const dsc_problem *p;
+    const dsc_plan *plan;
+    dsc_int batch, channel, channels, tap[3], taps[3];   /* first tap and number of taps on each axis */
+    cascade sums;
+    real *strips, *lines;
+} weights_item;
+
+/* Some outputs of one image, and the x and y that belong to them. */
+typedef struct {
+    const real *x, *y;             /* of the depth slice that tap tap[0] meets, of the depth slice */
+    dsc_int row, rows, column, columns;
+} weights_piece;
+
+static dsc_int sums_row(const weights_item *w) { return w->taps[2] * LANES; }
+
+/* Position of the piece's first output under the first tap of the item. */
+static dsc_int position_of(const weights_item *w, int axis, dsc_int output)
+{
+    const dsc_extent *e = &w->p->e;
+    return output * e->stride[axis] - e->low[axis] + w->tap[axis] * e->dilation[axis];
+}
+
+/* All tap columns of the item, for J tap rows from tap row j. */
+static void gather_tap_rows(const weights_item *w, weights_tile *t, dsc_int j, int J, dsc_int phase_pitch)
+{
+    const dsc_extent *e = &w->p->e;
+    for (dsc_int i = 0; i < w->taps[2];) {
+        int I = (int)at_most(w->taps[2] - i, TAPS_TILE);
+        for (int k = 0; k < I; ++k) {
+            dsc_int position = (i + k) * e->dilation[2];
+            t->x_column[k] = position % e->stride[2] * phase_pitch + position / e->stride[2];
+        }
+        t->sums = open_block(&w->sums) + j * sums_row(w) + i * LANES;
+        t->sums_row = sums_row(w);
+        weights_table[J - 1][I - 1](t);
+        i += I;
+    }
+}
+
+/* Dense rows of x, from the one under the piece's first output, and of y. */
+typedef struct { const real *x; dsc_int x_row, phase_pitch; const real *y; dsc_int y_row; } weights_rows;
+
+/* Outputs row, row + apart, ... of the piece with J tap rows from tap row j. */
+static void gather_rows(const weights_item *w, const weights_piece *piece, const weights_rows *rows, dsc_int row,
+                        dsc_int apart, dsc_int j, int J)
+{
+    const dsc_extent *e = &w->p->e;
+    dsc_int offset = row * e->stride[1] + j * e->dilation[1], step = J > 1 ? e->dilation[1] : apart * e->stride[1];
+    weights_tile t = {
+        .x = rows->x + offset * rows->x_row, .x_row = step * rows->x_row, .y = rows->y + row * rows->y_row,
+        .y_row = apart * rows->y_row, .rows = divide_up(piece->rows - row, apart), .columns = piece->columns,
+    };
+    t.row_last = t.rows + J - 1;
+    if (e->mode == DSC_ZEROS)
+        clip_taps(position_of(w, 1, piece->row) + offset, step, t.row_last, e->in[1], 0, &t.row_first, &t.row_last);
+    gather_tap_rows(w, &t, j, J, rows->phase_pitch);
+}
+
+/* Outputs that lie one tap row apart meet the same rows of x: those go through a tile together. */
+static void gather_dense(const weights_item *w, const weights_piece *piece, const weights_rows *rows)
+{
+    const dsc_extent *e = &w->p->e;
+    bool share = e->dilation[1] % e->stride[1] == 0;
+    dsc_int apart = share ? e->dilation[1] / e->stride[1] : 1;
+    for (dsc_int j = 0; j < w->taps[1];) {
+        int J = share ? (int)at_most(w->taps[1] - j, TAPS_TILE) : 1;
+        for (dsc_int row = 0; row < (J > 1 ? at_most(apart, piece->rows) : 1); ++row)
+            gather_rows(w, piece, rows, row, J > 1 ? apart : 1, j, J);
+        j += J;
+    }
+}
+
+/* One tap, output by output: for what the dense way leaves. */
+static vec gather_exactly(const weights_item *w, const weights_piece *piece, dsc_int j, dsc_int i, vec sum)
+{
+    const dsc_problem *p = w->p;
+    const dsc_extent *e = &p->e;
+    for (dsc_int row = 0; row < piece->rows && !dsc_stopped(p); ++row) {
+        dsc_int at = dsc_source_index(position_of(w, 1, piece->row + row) + j * e->dilation[1], e->in[1], e->mode);
+        const real *x = piece->x + at * p->x.step[1], *y = piece->y + row * p->y.step[1];
+        for (dsc_int column = 0; at >= 0 && column < piece->columns; column += LANES) {
+            int count = (int)at_most(piece->columns - column, LANES), first = LANES, last = 0;
+            real lanes[LANES] = {0};
+            vec value;
+            for (int l = 0; l < count; ++l) {
+                dsc_int position = position_of(w, 2, piece->column + column + l) + i * e->dilation[2];
+                dsc_int source = dsc_source_index(position, e->in[2], e->mode);
+                if (source < 0)
+                    continue;
+                lanes[l] = x[source * p->x.step[2]];
+                first = l < first ? l : first, last = l + 1;
+            }
+            memcpy(&value, lanes, sizeof value);
+            sum = v_add_product_masked(sum, value, v_gather(y + column * p->y.step[2], p->y.step[2], count),
+                                       v_mask(first, last));
+        }
+    }
+    return sum;
+}
+
+static void gather_all_exactly(const weights_item *w, const weights_piece *piece)
+{
+    for (dsc_int j = 0; j < w->taps[1]; ++j)
+        for (dsc_int i = 0; i < w->taps[2]; ++i) {
+            real *sum = open_block(&w->sums) + j * sums_row(w) + i * LANES;
+            v_store(sum, gather_exactly(w, piece, j, i, v_load(sum)));
+        }
+}
+
+static bool row_finite(const real *row, dsc_int count)
+{
+    const ivec infinite = (ivec)v_spread((real)INFINITY);
+    ivec bad = v_ispread(0);
+    for (dsc_int i = 0; i < count; i += LANES)
+        bad |= (ivec)v_abs(v_load_masked(row + i, v_mask(0, count - i))) >= infinite;
+    for (int l = 0; l < LANES; ++l)
+        if (bad[l])
+            return false;
+    return true;
+}
+
+/* y as dense rows: in place, or copied. */
+static void set_y_rows(const weights_item *w, const weights_piece *piece, weights_rows *rows)
+{
+    const dsc_problem *p = w->p;
+    rows->y = piece->y, rows->y_row = p->y.step[1];
+    if (p->y.step[2] == 1)
+        return;
+    rows->y = w->lines, rows->y_row = w->plan->column_width;
+    for (dsc_int row = 0; row < piece->rows; ++row)
+        copy_strided(w->lines + row * rows->y_row, piece->y + row * p->y.step[1], p->y.step[2], piece->columns);
+}
+
+/* x as dense rows, padded: in place where no padding is met, or in strips. False: y is not finite where x is padded. */
+static bool set_x_rows(const weights_item *w, const weights_piece *piece, weights_rows *rows)
+{
+    const dsc_problem *p = w->p;
+    const dsc_extent *e = &p->e;
+    strip_shape s = {
+        .base = position_of(w, 2, piece->column), .width = e->in[2], .step = p->x.step[2], .phases = e->stride[2],
+        .span = (piece->columns - 1) * e->stride[2] + (w->taps[2] - 1) * e->dilation[2] + 1,
+        .phase_pitch = w->plan->strip_pitch / e->stride[2], .mode = e->mode,
+    };
+    dsc_int top = position_of(w, 1, piece->row);
+    dsc_int count = (piece->rows - 1) * e->stride[1] + (w->taps[1] - 1) * e->dilation[1] + 1;
+    bool inside = s.base >= 0 && s.base + s.span <= s.width;
+    if (inside && s.step == 1 && s.phases == 1 && e->mode == DSC_ZEROS) {
+        rows->x = piece->x + top * p->x.step[1] + s.base, rows->x_row = p->x.step[1];
+        return true;
+    }
+    for (dsc_int row = 0; !inside && e->mode == DSC_ZEROS && row < piece->rows; ++row)
+        if (!row_finite(rows->y + row * rows->y_row, piece->columns))
+            return false;
+    rows->x = w->strips, rows->x_row = w->plan->strip_pitch, rows->phase_pitch = s.phase_pitch;
+    for (dsc_int row = 0; row < count; ++row) {
+        dsc_int source = dsc_source_index(top + row, e->in[1], e->mode);
+        if (source >= 0)
+            fill_strip(&s, w->strips + row * w->plan->strip_pitch, piece->x + source * p->x.step[1]);
+    }
+    return true;
+}
+
+static void sum_piece(const weights_item *w, const weights_piece *piece)
+{
+    const dsc_map *y = &w->p->y;
+    vec sum = v_load(open_block(&w->sums));
+    for (dsc_int row = 0; row < piece->rows; ++row)
+        for (dsc_int column = 0; column < piece->columns; column += LANES) {
+            dsc_int left = piece->columns - column;
+            const real *at = piece->y + row * y->step[1] + column * y->step[2];
+            sum += y->step[2] == 1 ? v_load_masked(at, v_mask(0, left)) : v_gather(at, y->step[2], (int)at_most(left, LANES));
+        }
+    v_store(open_block(&w->sums), sum);
+}
+
+static void gather_planar(const weights_item *w, const weights_piece *piece)
+{
+    weights_rows rows = {0};
+    if (!w->p->x.data) {
+        sum_piece(w, piece);
+        return;
+    }
+    if (w->plan->path == STRIPS) {
+        set_y_rows(w, piece, &rows);
+        if (set_x_rows(w, piece, &rows)) {
+            gather_dense(w, piece, &rows);
+            return;
+        }
+    }
+    gather_all_exactly(w, piece);
+}
+
+#include "weights_interleaved.h"
+
+/* All outputs of one depth slice of an image, piece by piece. */
+static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
+{
+    const dsc_problem *p = w->p;
+    const dsc_extent *e = &p->e;
+    const dsc_plan *plan = w->plan;
+    const real *y = piece.y;
+    for (piece.row = 0; piece.row < e->out[1]; piece.row += plan->band_rows)
+        for (piece.column = 0; piece.column < e->out[2] && !dsc_stopped(p); piece.column += plan->column_width) {
+            piece.rows = at_most(plan->band_rows, e->out[1] - piece.row);
+            piece.columns = at_most(plan->column_width, e->out[2] - piece.column);
+            piece.y = y + piece.row * p->y.step[1] + piece.column * p->y.step[2];
+            if (plan->path == INTERLEAVED)
+                gather_interleaved(w, &piece);
+            else
+                gather_planar(w, &piece);
+            *waiting += piece.rows * (plan->path == INTERLEAVED ? piece.columns : divide_up(piece.columns, LANES));
+            if (*waiting >= BLOCK_VECTORS) {
+                close_block(&w->sums);
+                clear_block(&w->sums);
+                *waiting = 0;
+            }
+        }
+}
+
+/* All images, in order. */
+static void gather_item(weights_item *w)
+{
+    const dsc_problem *p = w->p;
+    const dsc_extent *e = &p->e;
+    dsc_int waiting = 0, c = w->channel / p->multiplier, m = w->channel % p->multiplier;
+    const real *x = (const real *)p->x.data + w->batch * p->x.batch + c * p->x.channel + m * p->x.multiplier;
+    const real *y = (const real *)p->y.data + w->batch * p->y.batch + c * p->y.channel + m * p->y.multiplier;
+    clear_block(&w->sums);
+    for (dsc_int n = 0; n < p->images->count; ++n)
+        for (dsc_int depth = 0; depth < e->out[0]; ++depth) {
+            dsc_int source = p->x.data ? dsc_source_index(position_of(w, 0, depth), e->in[0], e->mode) : 0;
+            weights_piece piece = {.x = x, .y = y + image_offset(p->images, p->images->y, n) + depth * p->y.step[0]};
+            if (source < 0)
+                continue;
+            if (p->x.data)
+                piece.x += image_offset(p->images, p->images->x, n) + source * p->x.step[0];
+            gather_slice(w, piece, &waiting);
+        }
+    close_block(&w->sums);
+}
+
+static void store_taps(const weights_item *w)
+{
+    const dsc_problem *p = w->p;
+    const real *total = total_of(&w->sums);
+    dsc_int c = w->channel / p->multiplier, m = w->channel % p->multiplier;
+    real *taps = (real *)p->taps.data + w->batch * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier +
+                 w->tap[0] * p->taps.step[0];
+    for (dsc_int j = 0; j < w->taps[1]; ++j)
+        for (dsc_int i = 0; i < w->taps[2]; ++i, total += LANES) {
+            real *tap = taps + (w->tap[1] + j) * p->taps.step[1] + (w->tap[2] + i) * p->taps.step[2];
+            if (w->plan->path != INTERLEAVED)
+                *tap = sum_of_lanes(total);
+            else
+                for (dsc_int l = 0; l < w->channels; ++l)
+                    tap[l * p->taps.channel] = total[l];
+        }
+}
+
+static void run_weights(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
+{
+    const dsc_int *kernel = p->e.kernel, columns = divide_up(kernel[2], plan->tap_columns);
+    const dsc_int rows = divide_up(kernel[1], plan->tap_rows), block = plan->tap_rows * plan->tap_columns * LANES;
+    for (dsc_int item = begin; item < end && !dsc_stopped(p); ++item) {
+        dsc_int rest = item;
+        weights_item w = {.p = p, .plan = plan, .taps = {1}};
+        w.tap[2] = rest % columns * plan->tap_columns, rest /= columns;
+        w.tap[1] = rest % rows * plan->tap_rows, rest /= rows;
+        w.tap[0] = rest % kernel[0], rest /= kernel[0];
+        w.taps[1] = at_most(plan->tap_rows, kernel[1] - w.tap[1]);
+        w.taps[2] = at_most(plan->tap_columns, kernel[2] - w.tap[2]);
+        w.channel = rest % plan->groups * plan->group, w.batch = rest / plan->groups;
+        w.channels = at_most(plan->group, p->channels * p->multiplier - w.channel);
+        w.sums = start_cascade(scratch, w.taps[1] * w.taps[2] * LANES, plan->levels);
+        w.strips = (real *)scratch + (plan->levels + 1) * block;
+        w.lines = w.strips + plan->strip_rows * plan->strip_pitch;
+        gather_item(&w);
+        if (!dsc_stopped(p))
+            store_taps(&w);
+    }
+}
+
+#endif

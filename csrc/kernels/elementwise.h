@@ -1,0 +1,56 @@
+/* Activations by themselves, and their gradients, element by element. */
+#ifndef DSCONV_ELEMENTWISE_H
+#define DSCONV_ELEMENTWISE_H
+
+#include "activation_grad.h"
+#include "epilogue.h"
+#include "walk.h"
+
+#define ELEMENTS_ITEM 4096
+
+static void plan_elementwise(const dsc_problem *p, dsc_plan *plan)
+{
+    *plan = (dsc_plan){.items = divide_up(p->batch, ELEMENTS_ITEM), .work = 16 * (double)p->batch};
+}
+
+static vec load_elements(const char *data, dsc_int step, dsc_int i, int count)
+{
+    const real *p = (const real *)data + i * step;
+    return step == 1 ? v_load_masked(p, v_mask(0, count)) : v_gather(p, step, count);
+}
+
+static void store_elements(char *data, dsc_int step, dsc_int i, int count, vec value)
+{
+    real *p = (real *)data + i * step;
+    if (step == 1)
+        v_store_masked(p, value, v_mask(0, count));
+    else
+        v_scatter(p, step, value, count);
+}
+
+static void run_activation(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
+{
+    const epilogue finish = make_epilogue(p->taps_activation);
+    dsc_int last = at_most(end * ELEMENTS_ITEM, p->batch);
+    (void)plan, (void)scratch;
+    for (dsc_int i = begin * ELEMENTS_ITEM; i < last; i += LANES) {
+        int count = (int)at_most(last - i, LANES);
+        vec x = v_finish(&finish, load_elements(p->x.data, p->x.batch, i, count));
+        store_elements(p->y.data, p->y.batch, i, count, v_activate(finish.later, x));
+    }
+}
+
+/* x: what came into the activation; y: the gradient of what came out; the result is where a bias would be. */
+static void run_activation_grad(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
+{
+    dsc_int last = at_most(end * ELEMENTS_ITEM, p->batch);
+    (void)plan, (void)scratch;
+    for (dsc_int i = begin * ELEMENTS_ITEM; i < last; i += LANES) {
+        int count = (int)at_most(last - i, LANES);
+        vec slope = v_slope(p->taps_activation, load_elements(p->x.data, p->x.batch, i, count));
+        store_elements(p->mixing_bias.data, p->mixing_bias.batch, i, count,
+                       slope * load_elements(p->y.data, p->y.batch, i, count));
+    }
+}
+
+#endif
