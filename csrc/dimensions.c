@@ -141,6 +141,8 @@ static int settle_channels(const bound *b, npy_intp *sizes)
         return refuse_empty(b, kernel_argument(b), "output per channel (its second axis)");
     if (mixes && *outputs == 0)
         return refuse_empty(b, mixed ? "pointwise_weight" : "weight", "output channel (its first axis)");
+    if (b->row->output == MIXING && *outputs == 0)
+        return refuse_empty(b, "grad_output", "channel");
     if (!multiplier)
         return 0;
     if (!dsc_multiply(*channels, *multiplier, &product)) {

@@ -13,7 +13,7 @@ static bool always(void) { return true; }
 
 #ifdef DSC_HAVE_avx2
 DECLARE(avx2)
-static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }
 #endif
 
 #ifdef DSC_HAVE_avx512

@@ -73,11 +73,18 @@ typedef struct { char *data; dsc_int batch, step; } dsc_vector;                 
 enum { DSC_IMAGE_AXES = 24 };
 typedef struct { int axes; dsc_int count, size[DSC_IMAGE_AXES], x[DSC_IMAGE_AXES], y[DSC_IMAGE_AXES]; } dsc_images;
 
+/* How arrays hold their reals: as they are, or as narrower floats. */
+typedef enum { DSC_NATIVE, DSC_HALF, DSC_BFLOAT } dsc_format;
+
 /* Weight gradients read x and y, and write taps or mixing. */
 typedef struct {
     dsc_extent e;
     dsc_int batch, channels, multiplier, outputs;   /* outputs: channels of y */
     dsc_int summands;          /* depthwise: inputs of one output, x.multiplier and taps.multiplier apart */
+    dsc_format format;
+    int item;                  /* bytes of what steps count in: a real, or a narrow float */
+    int parts;                 /* reals of an element: 2 for complex numbers, whose parts are neighbours */
+    bool conjugate;            /* complex weights; in weight gradients y rather than x */
     bool fold;                 /* transposed: y gets the adjoint of the padding e.mode as well */
     const dsc_images *images;
     int threads;               /* that may share the call; cuts the work, never changes a bit of it */

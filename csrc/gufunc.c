@@ -120,17 +120,99 @@ static PyArray_DTypeMeta *type_class(int number)
     return type;
 }
 
-/* The data type that all operands are brought to, from the one they have in common. */
-static PyArray_DTypeMeta *working_type(const bound *b, PyArray_DTypeMeta *common)
+/* A loop whose operands all have one data type. */
+static int add_loop(PyObject *ufunc, PyArray_DTypeMeta *type, PyArrayMethod_StridedLoop *loop)
 {
+    const bound *b = bound_of(ufunc);
+    PyArray_DTypeMeta *types[OPERANDS_MOST];
+    for (int i = 0; i < b->operands; ++i)
+        types[i] = type;
+    PyType_Slot slots[] = {{NPY_METH_strided_loop, loop}, {0, NULL}};
+    PyArrayMethod_Spec spec = {.name = b->name, .nin = b->operands - 1, .nout = 1, .casting = NPY_NO_CASTING,
+                               .dtypes = types, .slots = slots};
+    return PyUFunc_AddLoopFromSpec(ufunc, &spec);
+}
+
+/* No activation is defined for complex numbers. */
+static bool takes_complex(const bound *b)
+{
+    return b->taps_activation == DSC_LINEAR && b->mixing_activation == DSC_LINEAR && b->row->kernel != DSC_ACTIVATE &&
+           b->row->kernel != DSC_ACTIVATE_GRAD;
+}
+
+static int add_loops(PyObject *ufunc)
+{
+    static const struct { int number; bool paired; PyArrayMethod_StridedLoop *loop; } loops[] = {
+        {NPY_HALF, false, loop_f16}, {NPY_FLOAT, false, loop_f32}, {NPY_DOUBLE, false, loop_f64},
+        {NPY_CFLOAT, true, loop_c64}, {NPY_CDOUBLE, true, loop_c128},
+    };
+    for (size_t i = 0; i < sizeof loops / sizeof *loops; ++i) {
+        PyArray_DTypeMeta *type = type_class(loops[i].number);
+        int result = type ? 0 : -1;
+        if (type && (!loops[i].paired || takes_complex(bound_of(ufunc))))
+            result = add_loop(ufunc, type, loops[i].loop);
+        Py_XDECREF(type);
+        if (result < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Is it bfloat16 of ml_dtypes? Whoever has an array of it has imported that. -1: error */
+static int is_bfloat16(PyArray_DTypeMeta *type)
+{
+    PyObject *modules = PySys_GetObject("modules"), *name = PyUnicode_FromString("ml_dtypes"), *module, *scalar;
+    PyArray_Descr *descr = NULL;
+    int found = -1;
+    if (!name || !modules)
+        return -1;
+    module = PyDict_GetItemWithError(modules, name);
+    Py_DECREF(name);
+    if (!module)
+        return PyErr_Occurred() ? -1 : 0;
+    if (!(scalar = PyObject_GetAttrString(module, "bfloat16")))
+        return -1;
+    if (PyArray_DescrConverter(scalar, &descr) == NPY_SUCCEED)
+        found = NPY_DTYPE(descr) == type;
+    Py_XDECREF(descr);
+    Py_DECREF(scalar);
+    return found;
+}
+
+/* A new reference to bfloat16, for which there is a loop from the first time on that it is seen. */
+static PyArray_DTypeMeta *bfloat16_loop(PyObject *ufunc, PyArray_DTypeMeta *type)
+{
+    bound *b = PyCapsule_GetPointer(((PyUFuncObject *)ufunc)->obj, NULL);
+    if (!b->has_bfloat16 && add_loop(ufunc, type, loop_bf16) < 0)
+        return NULL;
+    b->has_bfloat16 = true;
+    Py_INCREF(type);
+    return type;
+}
+
+/* The data type that all operands are brought to, from the one they have in common. */
+static PyArray_DTypeMeta *working_type(PyObject *ufunc, PyArray_DTypeMeta *common)
+{
+    const bound *b = bound_of(ufunc);
+    int bfloat16 = common->type_num >= NPY_USERDEF ? is_bfloat16(common) : 0;
+    if (bfloat16)
+        return bfloat16 < 0 ? NULL : bfloat16_loop(ufunc, common);
     switch (common->type_num) {
     case NPY_BOOL: case NPY_BYTE: case NPY_UBYTE: case NPY_SHORT: case NPY_USHORT: case NPY_FLOAT:
         return type_class(NPY_FLOAT);
     case NPY_INT: case NPY_UINT: case NPY_LONG: case NPY_ULONG: case NPY_LONGLONG: case NPY_ULONGLONG: case NPY_DOUBLE:
         return type_class(NPY_DOUBLE);
+    case NPY_HALF:
+        return type_class(NPY_HALF);
+    case NPY_CFLOAT: case NPY_CDOUBLE:
+        if (takes_complex(b))
+            return type_class(common->type_num);
+        PyErr_Format(PyExc_TypeError, "%s: activations take real numbers; the inputs' common dtype is %R", b->name,
+                     (PyObject *)common);
+        return NULL;
     default:
-        PyErr_Format(PyExc_TypeError, "%s: the inputs' common dtype is %R, needs to be float32, float64, an integer or "
-                     "bool", b->name, (PyObject *)common);
+        PyErr_Format(PyExc_TypeError, "%s: the inputs' common dtype is %R, needs to be float16, bfloat16, float32, float64, "
+                     "complex64, complex128, an integer or bool", b->name, (PyObject *)common);
         return NULL;
     }
 }
@@ -151,7 +233,7 @@ static int promote(PyObject *ufunc, PyArray_DTypeMeta *const operands[], PyArray
         if (!common)
             return -1;
     }
-    target = working_type(b, common);
+    target = working_type(ufunc, common);
     Py_DECREF(common);
     if (!target)
         return -1;
@@ -161,22 +243,6 @@ static int promote(PyObject *ufunc, PyArray_DTypeMeta *const operands[], PyArray
     }
     Py_DECREF(target);
     return 0;
-}
-
-static int add_loop(PyObject *ufunc, int type_number, PyArrayMethod_StridedLoop *loop)
-{
-    const bound *b = bound_of(ufunc);
-    PyArray_DTypeMeta *type = type_class(type_number), *types[OPERANDS_MOST];
-    if (!type)
-        return -1;
-    for (int i = 0; i < b->operands; ++i)
-        types[i] = type;
-    PyType_Slot slots[] = {{NPY_METH_strided_loop, loop}, {0, NULL}};
-    PyArrayMethod_Spec spec = {.name = b->name, .nin = b->operands - 1, .nout = 1, .casting = NPY_NO_CASTING,
-                               .dtypes = types, .slots = slots};
-    int result = PyUFunc_AddLoopFromSpec(ufunc, &spec);
-    Py_DECREF(type);
-    return result;
 }
 
 static int add_promoter(PyObject *ufunc)
@@ -207,8 +273,7 @@ static PyObject *make_ufunc(PyObject *capsule)
     /* Without the element-wise overlap assumption of ordinary ufuncs: out=x must be buffered. */
     u->op_flags[b->operands - 1] = NPY_ITER_WRITEONLY | NPY_ITER_UPDATEIFCOPY | NPY_ITER_ALIGNED | NPY_ITER_ALLOCATE |
                                    NPY_ITER_NO_BROADCAST | NPY_ITER_NO_SUBTYPE;
-    if (add_loop(ufunc, NPY_FLOAT, loop_f32) < 0 || add_loop(ufunc, NPY_DOUBLE, loop_f64) < 0 ||
-        add_promoter(ufunc) < 0)
+    if (add_loops(ufunc) < 0 || add_promoter(ufunc) < 0)
         Py_CLEAR(ufunc);
     return ufunc;
 }

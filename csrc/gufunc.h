@@ -44,6 +44,7 @@ typedef struct {
     dsc_activation taps_activation, mixing_activation;
     bool sized;               /* some sizes are bound: of the input, the kernel or the output, as the operation has it */
     dsc_int sizes[3];
+    bool has_bfloat16;        /* a loop for it has been added */
     int batch_axes;           /* leading axes of x and y that are summed over */
     int operands, roles[OPERANDS_MOST];
     char letters[ROLES][LETTERS_MOST];           /* of each role's axes, in order */
@@ -62,8 +63,7 @@ dsc_int size_along(const bound *b, const npy_intp *sizes, char letter);   /* 1 i
 dsc_fit resolve_sizes(const bound *b, const npy_intp *sizes, dsc_extent *e, int *axis);
 
 /* loop.c */
-int loop_f32(PyArrayMethod_Context *, char *const *, const npy_intp *, const npy_intp *, NpyAuxData *);
-int loop_f64(PyArrayMethod_Context *, char *const *, const npy_intp *, const npy_intp *, NpyAuxData *);
+PyArrayMethod_StridedLoop loop_f16, loop_bf16, loop_f32, loop_f64, loop_c64, loop_c128;
 
 /* gufunc.c */
 PyObject *make_gufunc(PyObject *module, PyObject *args);

@@ -131,12 +131,14 @@ static void turn_to_input(const bound *b, dsc_problem *p)
         p->mixing = (dsc_matrix){p->mixing.data, p->mixing.batch, p->mixing.column, p->mixing.row};
         dsc_int channels = p->channels;
         p->channels = p->outputs, p->outputs = channels;
+        p->conjugate = true;
         return;
     }
     group_channels(&p->x, p->multiplier);
     p->summands = p->multiplier, p->multiplier = 1, p->outputs = p->channels;
     p->fold = p->e.mode != DSC_ZEROS;
     dsc_exchange(&p->e);
+    p->conjugate = true;
 }
 
 /* The gradient of the taps: x is what they are moved over, y what they are multiplied by. */
@@ -147,6 +149,7 @@ static void turn_to_taps(const bound *b, dsc_problem *p, dsc_images *images)
         return;
     dsc_map x = p->x;
     p->x = p->y, p->y = x;
+    p->conjugate = true;
     for (int axis = 0; axis < images->axes; ++axis) {
         dsc_int step = images->x[axis];
         images->x[axis] = images->y[axis], images->y[axis] = step;
@@ -194,15 +197,18 @@ static void read_operands(const bound *b, dsc_problem *p, char *const *data, con
         set_images(b, images, sizes + 1, steps[X], steps[Y], item);
 }
 
+/* One data type of the loops: the real type it is computed in, and how arrays hold it. */
+typedef struct { int type; dsc_format format; int item, parts; } storage;
+
 static dsc_problem read_problem(const bound *b, char *const *data, const npy_intp *sizes, const npy_intp *strides,
-                                int item, dsc_images *images)
+                                const storage *s, dsc_images *images)
 {
-    dsc_problem p = {.batch = sizes[0], .taps_activation = b->taps_activation,
+    dsc_problem p = {.format = s->format, .item = s->item, .parts = s->parts, .batch = sizes[0], .taps_activation = b->taps_activation,
                      .mixing_activation = b->mixing_activation, .poll = poll_signals, .images = images};
     int kernel = b->row->kernel;
     images->axes = 0, images->count = 1;
     set_sizes(b, &p, sizes + 1);
-    read_operands(b, &p, data, sizes, strides, item, images);
+    read_operands(b, &p, data, sizes, strides, s->item, images);
     tidy_map(&p.x, p.e.in, p.channels);
     tidy_map(&p.y, p.e.out, p.outputs);
     if (b->row->output == X)
@@ -218,15 +224,15 @@ static dsc_problem read_problem(const bound *b, char *const *data, const npy_int
 }
 
 static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy_intp *sizes, const npy_intp *strides,
-                    int type, int item)
+                    const storage *s)
 {
     const bound *b = bound_of(context->caller);
     dsc_images images;
-    dsc_problem p = read_problem(b, data, sizes, strides, item, &images);
+    dsc_problem p = read_problem(b, data, sizes, strides, s, &images);
     /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
     PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
     next_poll = now() + POLL_SECONDS;
-    dsc_status status = dsc_execute(&dsc_active(type)->operation[b->row->kernel], &p);
+    dsc_status status = dsc_execute(&dsc_active(s->type)->operation[b->row->kernel], &p);
     next_poll = 0;
     if (state)
         PyEval_RestoreThread(state);
@@ -238,16 +244,18 @@ static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy
     return -1;
 }
 
-int loop_f32(PyArrayMethod_Context *context, char *const *data, const npy_intp *sizes, const npy_intp *strides,
-             NpyAuxData *unused)
-{
-    (void)unused;
-    return run_loop(context, data, sizes, strides, DSC_FLOAT32, sizeof(float));
-}
+#define LOOP(name, ...) \
+    int loop_##name(PyArrayMethod_Context *context, char *const *data, const npy_intp *sizes, const npy_intp *strides, \
+                    NpyAuxData *unused) \
+    { \
+        static const storage s = {__VA_ARGS__}; \
+        (void)unused; \
+        return run_loop(context, data, sizes, strides, &s); \
+    }
 
-int loop_f64(PyArrayMethod_Context *context, char *const *data, const npy_intp *sizes, const npy_intp *strides,
-             NpyAuxData *unused)
-{
-    (void)unused;
-    return run_loop(context, data, sizes, strides, DSC_FLOAT64, sizeof(double));
-}
+LOOP(f16, DSC_FLOAT32, DSC_HALF, 2, 1)
+LOOP(bf16, DSC_FLOAT32, DSC_BFLOAT, 2, 1)
+LOOP(f32, DSC_FLOAT32, DSC_NATIVE, 4, 1)
+LOOP(f64, DSC_FLOAT64, DSC_NATIVE, 8, 1)
+LOOP(c64, DSC_FLOAT32, DSC_NATIVE, 4, 2)
+LOOP(c128, DSC_FLOAT64, DSC_NATIVE, 8, 2)

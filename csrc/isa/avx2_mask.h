@@ -1,5 +1,11 @@
 #include <immintrin.h>
 
+#if REAL_BITS == 32
+#define VECTOR_HALF
+#define v_widen_half(h) ((vec)_mm256_cvtph_ps((__m128i)(h)))
+#define v_narrow_half(v) ((narrow_vec)_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
+#endif
+
 typedef ivec mask;
 
 static inline mask v_mask(dsc_int low, dsc_int high)

@@ -1,6 +1,12 @@
 #include <immintrin.h>
 
 #if REAL_BITS == 32
+#define VECTOR_HALF
+#define v_widen_half(h) ((vec)_mm512_cvtph_ps((__m256i)(h)))
+#define v_narrow_half(v) ((narrow_vec)_mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
+#endif
+
+#if REAL_BITS == 32
 #define X86(name) _mm512_##name##_ps
 typedef __mmask16 mask;
 #else

@@ -37,6 +37,13 @@ static inline vec v_sigmoid_slope(vec x)
     return e / (d * d);
 }
 
+/* 4 * sigmoid'(2x) */
+static inline vec v_tanh_slope(vec x)
+{
+    vec size = v_at_most(v_abs(x), v_spread(-EXP_LOWEST));
+    return v_spread(4) * v_sigmoid_slope(size + size);
+}
+
 static inline vec v_silu_slope(vec x)
 {
     x = v_at_most(v_at_least(x, v_spread(EXP_LOWEST)), v_spread(-EXP_LOWEST));
@@ -62,7 +69,7 @@ static vec v_slope(dsc_activation activation, vec x)
     case DSC_HARDSIGMOID: return v_select(v_beyond(x, 3), v_spread(0), v_spread((real)(1.0 / 6)));
     case DSC_SILU: return v_silu_slope(x);
     case DSC_SIGMOID: return v_sigmoid_slope(x);
-    case DSC_TANH: return v_spread(4) * v_sigmoid_slope(x + x);
+    case DSC_TANH: return v_tanh_slope(x);
     case DSC_GELU: return v_gelu_slope(x);
     default: return v_spread(1);
     }

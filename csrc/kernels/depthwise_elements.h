@@ -13,7 +13,7 @@
 typedef struct { const plane_region *r; const dsc_problem *p; dsc_int row, column; int count; dsc_int taps; } element_row;
 
 /* Add column tap i of one input row to the lanes where it exists. */
-static void add_element_tap(const element_row *w, const real *row, dsc_int position, vec tap, vec *sum)
+static void add_element_tap(const element_row *w, const char *row, dsc_int position, vec tap, vec *sum)
 {
     const dsc_extent *e = w->r->e;
     real lanes[LANES] = {0};
@@ -23,7 +23,7 @@ static void add_element_tap(const element_row *w, const real *row, dsc_int posit
         dsc_int column = dsc_source_index(position + l * e->stride[2], e->in[2], e->mode);
         if (column < 0)
             continue;
-        lanes[l] = row[column * w->r->x_step[2]];
+        lanes[l] = fetch_one(w->p, element(w->p, row, column * w->r->x_step[2]));
         first = l < first ? l : first;
         last = l + 1;
     }
@@ -32,7 +32,7 @@ static void add_element_tap(const element_row *w, const real *row, dsc_int posit
 }
 
 /* All taps of depth tap k and column tap i. */
-static bool add_element_column(element_row *w, const real *taps, dsc_int k, dsc_int i, const real *slice, dsc_int first,
+static bool add_element_column(element_row *w, const real *taps, dsc_int k, dsc_int i, const char *slice, dsc_int first,
                                dsc_int last, vec *sum)
 {
     const plane_region *r = w->r;
@@ -41,7 +41,7 @@ static bool add_element_column(element_row *w, const real *taps, dsc_int k, dsc_
     dsc_int position = w->column * e->stride[2] - e->low[2] + i * e->dilation[2];
     for (dsc_int j = first; j < last; ++j) {
         dsc_int row = dsc_source_index(w->row * e->stride[1] - e->low[1] + j * e->dilation[1], e->in[1], e->mode);
-        add_element_tap(w, slice + row * r->x_step[1], position, v_spread(taps[j * r->tap_step[1]]), sum);
+        add_element_tap(w, element(w->p, slice, row * r->x_step[1]), position, v_spread(taps[j * r->tap_step[1]]), sum);
         if (++w->taps % ELEMENTS_PATIENCE == 0 && dsc_stopped(w->p))
             return false;
     }
@@ -67,7 +67,7 @@ static bool add_element_summand(element_row *w, dsc_int m, vec *sum)
     clip_axis(e, 2, w->column, (w->count - 1) * e->stride[2], &first[2], &last[2]);
     for (dsc_int k = first[0]; k < last[0]; ++k) {
         dsc_int depth = dsc_source_index(r->depth * e->stride[0] - e->low[0] + k * e->dilation[0], e->in[0], e->mode);
-        const real *slice = r->x + m * r->x_summand + depth * r->x_step[0];
+        const char *slice = element(w->p, summand_of(r, m), depth * r->x_step[0]);
         for (dsc_int i = first[2]; i < last[2]; ++i)
             if (!add_element_column(w, r->taps + m * r->taps_summand, k, i, slice, first[1], last[1], sum))
                 return false;

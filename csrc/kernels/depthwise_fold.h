@@ -2,10 +2,13 @@
 #ifndef DSCONV_DEPTHWISE_FOLD_H
 #define DSCONV_DEPTHWISE_FOLD_H
 
+/* The plane that is added up: of y itself, or of reals to be stored there. */
+typedef struct { real *y; dsc_int step[3]; } fold_target;
+
 /* One row of a piece of the padded plane, from its column `first`, onto the row of y that was read there. */
-static void fold_row(const dsc_problem *p, const real *row, dsc_int first, dsc_int count, real *y)
+static void fold_row(const dsc_problem *p, const real *row, dsc_int first, dsc_int count, real *y, dsc_int step)
 {
-    dsc_int size = p->e.out[2], step = p->y.step[2], column = 0, position = first - p->e.low[2];
+    dsc_int size = p->e.out[2], column = 0, position = first - p->e.low[2];
     while (column < count) {
         dsc_int inside = position + column >= 0 ? at_most(count - column, size - position - column) : 0;
         if (inside <= 0 || step != 1) {
@@ -22,12 +25,12 @@ static void fold_row(const dsc_problem *p, const real *row, dsc_int first, dsc_i
     }
 }
 
-static void clear_plane(const dsc_problem *p, real *y)
+static void clear_plane(const dsc_problem *p, const fold_target *f)
 {
     for (dsc_int depth = 0; depth < p->e.out[0]; ++depth)
         for (dsc_int row = 0; row < p->e.out[1]; ++row)
             for (dsc_int column = 0; column < p->e.out[2]; ++column)
-                y[depth * p->y.step[0] + row * p->y.step[1] + column * p->y.step[2]] = 0;
+                f->y[depth * f->step[0] + row * f->step[1] + column * f->step[2]] = 0;
 }
 
 /* The call on the padded input, all of it that any tap reaches. */
@@ -43,7 +46,7 @@ static dsc_problem padded_problem(const dsc_problem *p)
 
 /* A piece of the padded plane: computed, and added to y. */
 static void fold_piece(const dsc_problem *p, const dsc_problem *padded, const dsc_plan *plan, const output_tile *t,
-                       dsc_int channel, real *piece, void *scratch, real *y)
+                       dsc_int channel, real *piece, void *scratch, const fold_target *f)
 {
     const epilogue linear = make_epilogue(DSC_LINEAR);
     depthwise_planes(padded, plan, t, channel, 1, (plane_target){piece, 0, FOLD_COLUMNS, 1, &linear}, scratch);
@@ -51,32 +54,47 @@ static void fold_piece(const dsc_problem *p, const dsc_problem *padded, const ds
     for (dsc_int row = 0; row < t->rows; ++row) {
         dsc_int source = dsc_source_index(t->row + row - p->e.low[1], p->e.out[1], p->e.mode);
         fold_row(p, piece + row * FOLD_COLUMNS, t->column, t->columns,
-                 y + depth * p->y.step[0] + source * p->y.step[1]);
+                 f->y + depth * f->step[0] + source * f->step[1], f->step[2]);
     }
 }
 
-static void fold_plane(const dsc_problem *p, const dsc_plan *plan, dsc_int image, dsc_int channel, real *piece,
-                       void *scratch)
+/* `channel`: a part of an output channel. */
+static void fold_plane(const dsc_problem *p, const dsc_plan *plan, dsc_int image, dsc_int channel, const fold_target *f,
+                       real *piece, void *scratch)
 {
     const dsc_problem padded = padded_problem(p);
     const dsc_int *out = padded.e.out, rows = at_most(plan->band_rows, FOLD_ROWS);
     const dsc_int columns = at_most(plan->column_width, FOLD_COLUMNS);
-    real *y = (real *)p->y.data + image * p->y.batch + channel * p->y.channel;
     output_tile t = {.image = image};
-    clear_plane(p, y);
+    clear_plane(p, f);
     for (t.depth = 0; t.depth < out[0]; ++t.depth)
         for (t.row = 0; t.row < out[1]; t.row += rows)
             for (t.column = 0; t.column < out[2] && !dsc_stopped(p); t.column += columns) {
                 t.rows = at_most(rows, out[1] - t.row), t.columns = at_most(columns, out[2] - t.column);
-                fold_piece(p, &padded, plan, &t, channel, piece, scratch, y);
+                fold_piece(p, &padded, plan, &t, channel, piece, scratch, f);
             }
 }
 
 static void run_folded(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
 {
-    real *piece = scratch;
-    for (dsc_int i = begin; i < end && !dsc_stopped(p); ++i)
-        fold_plane(p, plan, i / p->outputs, i % p->outputs, piece, piece + FOLD_ROWS * FOLD_COLUMNS);
+    const dsc_int *out = p->e.out, *step = p->y.step, volume = out[0] * out[1] * out[2];
+    real *piece = scratch, *planes = piece + FOLD_ROWS * FOLD_COLUMNS;
+    for (dsc_int i = begin; i < end && !dsc_stopped(p); ++i) {
+        dsc_int image = i / p->outputs, channel = i % p->outputs;
+        char *y = element_of(p, p->y.data, image * p->y.batch + channel * p->y.channel);
+        if (is_native(p)) {
+            fold_target f = {(real *)y, {step[0], step[1], step[2]}};
+            fold_plane(p, plan, image, channel, &f, piece, planes);
+            continue;
+        }
+        for (int part = 0; part < p->parts; ++part) {
+            fold_target f = {planes + part * volume, {out[1] * out[2], out[2], 1}};
+            fold_plane(p, plan, image, channel * p->parts + part, &f, piece, planes + p->parts * volume);
+        }
+        for (dsc_int depth = 0; depth < out[0]; ++depth)
+            store_planes(p, planes + depth * out[1] * out[2], volume, out[2], out[1], out[2],
+                         element_of(p, y, depth * step[0]));
+    }
 }
 
 #endif

@@ -12,8 +12,9 @@ enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
 
 /* The outputs [row, row + rows) x [column, column + columns) of one depth slice of some planes. */
 typedef struct {
+    const dsc_problem *p;
     const dsc_extent *e;
-    const real *x;
+    const char *x;
     const dsc_int *x_step;
     const real *taps;
     const dsc_int *tap_step;
@@ -21,10 +22,18 @@ typedef struct {
     dsc_int planes, x_plane, taps_plane, bias_plane, y_plane;  /* channels, and the steps between them */
     dsc_int summands, x_summand, taps_summand;                 /* inputs that one output sums over */
     dsc_int depth, row, rows, column, columns;
+    bool filled;               /* the strips hold what the region reads */
     real *y;                   /* of the first output */
     dsc_int y_row, y_column;
     const epilogue *finish;
 } plane_region;
+
+/* Where a summand of the region begins: parts of complex numbers are summands next to each other. */
+static const char *summand_of(const plane_region *r, dsc_int summand)
+{
+    int parts = r->p->parts;
+    return element(r->p, r->x, parts == 1 ? summand * r->x_summand : summand / parts * r->x_summand + summand % parts);
+}
 
 static bool taps_finite(const plane_region *r)
 {
@@ -182,7 +191,7 @@ static void depthwise_in_place(const plane_region *r)
     const dsc_extent *e = r->e;
     depthwise_tile t = region_tile(r);
     plane_source s = {
-        .origin = r->x + (r->depth * e->stride[0] - e->low[0]) * r->x_step[0] + (r->column * e->stride[2] - e->low[2]),
+        .origin = (const real *)r->x + (r->depth * e->stride[0] - e->low[0]) * r->x_step[0] + (r->column * e->stride[2] - e->low[2]),
         .row = r->x_step[1], .top = 0,
     };
     t.slice = e->dilation[0] * r->x_step[0];
@@ -190,16 +199,17 @@ static void depthwise_in_place(const plane_region *r)
 }
 
 static void fill_region_strips(const plane_region *r, const dsc_plan *plan, const depthwise_tile *t, dsc_int top,
-                               dsc_int rows, const strip_shape *shape, const real *x, real *strips)
+                               dsc_int rows, const strip_shape *shape, const char *x, real *strips)
 {
     const dsc_extent *e = r->e;
     for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
         dsc_int depth = r->depth * e->stride[0] - e->low[0] + k * e->dilation[0];
-        const real *slice = x + dsc_source_index(depth, e->in[0], e->mode) * r->x_step[0];
+        const char *slice = element(r->p, x, dsc_source_index(depth, e->in[0], e->mode) * r->x_step[0]);
         for (dsc_int i = 0; i < rows; ++i) {
             dsc_int row = dsc_source_index(top + i, e->in[1], e->mode);
             if (row >= 0)
-                fill_strip(shape, strips + (k * plan->strip_rows + i) * plan->strip_pitch, slice + row * r->x_step[1]);
+                fill_strip(shape, strips + (k * plan->strip_rows + i) * plan->strip_pitch,
+                           element(r->p, slice, row * r->x_step[1]));
         }
     }
 }
@@ -210,7 +220,7 @@ static void depthwise_strips(const plane_region *r, const dsc_plan *plan, real *
     depthwise_tile t = region_tile(r);
     dsc_int reach = (e->kernel[2] - 1) * e->dilation[2], top = r->row * e->stride[1] - e->low[1];
     strip_shape shape = {
-        .base = r->column * e->stride[2] - e->low[2], .span = (r->columns - 1) * e->stride[2] + reach + 1,
+        .p = r->p, .base = r->column * e->stride[2] - e->low[2], .span = (r->columns - 1) * e->stride[2] + reach + 1,
         .width = e->in[2], .step = r->x_step[2], .phases = e->stride[2],
         .phase_pitch = plan->strip_pitch / e->stride[2], .mode = e->mode,
     };
@@ -220,9 +230,9 @@ static void depthwise_strips(const plane_region *r, const dsc_plan *plan, real *
     t.slice = plan->strip_rows * plan->strip_pitch;
     t.phases = shape.phases, t.phase_pitch = shape.phase_pitch;
     t.x_summand = e->kernel[0] * t.slice;
-    for (dsc_int m = 0; m < r->summands; ++m)
+    for (dsc_int m = 0; !r->filled && m < r->summands; ++m)
         fill_region_strips(r, plan, &t, top, (r->rows - 1) * e->stride[1] + (e->kernel[1] - 1) * e->dilation[1] + 1, &shape,
-                           r->x + m * r->x_summand, strips + m * t.x_summand);
+                           summand_of(r, m), strips + m * t.x_summand);
     run_region(r, &s, &t);
 }
 

@@ -13,13 +13,15 @@ typedef struct {
     const dsc_problem *p;
     const dsc_plan *plan;
     dsc_int batch, channel, channels, tap[3], taps[3];   /* first tap and number of taps on each axis */
+    int part;                      /* of the gradient */
     cascade sums;
     real *strips, *lines;
 } weights_item;
 
 /* Some outputs of one image, and the x and y that belong to them. */
 typedef struct {
-    const real *x, *y;             /* of the depth slice that tap tap[0] meets, of the depth slice */
+    const char *x, *y;             /* of the depth slice that tap tap[0] meets, of the depth slice */
+    bool negative;                 /* subtract the products */
     dsc_int row, rows, column, columns;
 } weights_piece;
 
@@ -89,7 +91,7 @@ static vec gather_exactly(const weights_item *w, const weights_piece *piece, dsc
     const dsc_extent *e = &p->e;
     for (dsc_int row = 0; row < piece->rows && !dsc_stopped(p); ++row) {
         dsc_int at = dsc_source_index(position_of(w, 1, piece->row + row) + j * e->dilation[1], e->in[1], e->mode);
-        const real *x = piece->x + at * p->x.step[1], *y = piece->y + row * p->y.step[1];
+        const char *x = element(p, piece->x, at * p->x.step[1]), *y = element(p, piece->y, row * p->y.step[1]);
         for (dsc_int column = 0; at >= 0 && column < piece->columns; column += LANES) {
             int count = (int)at_most(piece->columns - column, LANES), first = LANES, last = 0;
             real lanes[LANES] = {0};
@@ -99,12 +101,13 @@ static vec gather_exactly(const weights_item *w, const weights_piece *piece, dsc
                 dsc_int source = dsc_source_index(position, e->in[2], e->mode);
                 if (source < 0)
                     continue;
-                lanes[l] = x[source * p->x.step[2]];
+                lanes[l] = fetch_one(p, element(p, x, source * p->x.step[2]));
                 first = l < first ? l : first, last = l + 1;
             }
             memcpy(&value, lanes, sizeof value);
-            sum = v_add_product_masked(sum, value, v_gather(y + column * p->y.step[2], p->y.step[2], count),
-                                       v_mask(first, last));
+            memset(lanes, 0, sizeof lanes);
+            fetch(p, lanes, element(p, y, column * p->y.step[2]), p->y.step[2], count);
+            sum = v_add_product_masked(sum, piece->negative ? -value : value, v_load(lanes), v_mask(first, last));
         }
     }
     return sum;
@@ -135,12 +138,16 @@ static bool row_finite(const real *row, dsc_int count)
 static void set_y_rows(const weights_item *w, const weights_piece *piece, weights_rows *rows)
 {
     const dsc_problem *p = w->p;
-    rows->y = piece->y, rows->y_row = p->y.step[1];
-    if (p->y.step[2] == 1)
+    rows->y = (const real *)piece->y, rows->y_row = p->y.step[1];
+    if (p->y.step[2] == 1 && is_native(p))
         return;
     rows->y = w->lines, rows->y_row = w->plan->column_width;
-    for (dsc_int row = 0; row < piece->rows; ++row)
-        copy_strided(w->lines + row * rows->y_row, piece->y + row * p->y.step[1], p->y.step[2], piece->columns);
+    for (dsc_int row = 0; row < piece->rows; ++row) {
+        real *line = w->lines + row * rows->y_row;
+        fetch(p, line, element(p, piece->y, row * p->y.step[1]), p->y.step[2], piece->columns);
+        for (dsc_int i = 0; piece->negative && i < piece->columns; ++i)
+            line[i] = -line[i];
+    }
 }
 
 /* x as dense rows, padded: in place where no padding is met, or in strips. False: y is not finite where x is padded. */
@@ -149,15 +156,15 @@ static bool set_x_rows(const weights_item *w, const weights_piece *piece, weight
     const dsc_problem *p = w->p;
     const dsc_extent *e = &p->e;
     strip_shape s = {
-        .base = position_of(w, 2, piece->column), .width = e->in[2], .step = p->x.step[2], .phases = e->stride[2],
+        .p = p, .base = position_of(w, 2, piece->column), .width = e->in[2], .step = p->x.step[2], .phases = e->stride[2],
         .span = (piece->columns - 1) * e->stride[2] + (w->taps[2] - 1) * e->dilation[2] + 1,
         .phase_pitch = w->plan->strip_pitch / e->stride[2], .mode = e->mode,
     };
     dsc_int top = position_of(w, 1, piece->row);
     dsc_int count = (piece->rows - 1) * e->stride[1] + (w->taps[1] - 1) * e->dilation[1] + 1;
     bool inside = s.base >= 0 && s.base + s.span <= s.width;
-    if (inside && s.step == 1 && s.phases == 1 && e->mode == DSC_ZEROS) {
-        rows->x = piece->x + top * p->x.step[1] + s.base, rows->x_row = p->x.step[1];
+    if (inside && is_native(p) && s.step == 1 && s.phases == 1 && e->mode == DSC_ZEROS) {
+        rows->x = (const real *)piece->x + top * p->x.step[1] + s.base, rows->x_row = p->x.step[1];
         return true;
     }
     for (dsc_int row = 0; !inside && e->mode == DSC_ZEROS && row < piece->rows; ++row)
@@ -167,21 +174,19 @@ static bool set_x_rows(const weights_item *w, const weights_piece *piece, weight
     for (dsc_int row = 0; row < count; ++row) {
         dsc_int source = dsc_source_index(top + row, e->in[1], e->mode);
         if (source >= 0)
-            fill_strip(&s, w->strips + row * w->plan->strip_pitch, piece->x + source * p->x.step[1]);
+            fill_strip(&s, w->strips + row * w->plan->strip_pitch, element(p, piece->x, source * p->x.step[1]));
     }
     return true;
 }
 
 static void sum_piece(const weights_item *w, const weights_piece *piece)
 {
-    const dsc_map *y = &w->p->y;
     vec sum = v_load(open_block(&w->sums));
+    weights_rows rows = {0};
+    set_y_rows(w, piece, &rows);
     for (dsc_int row = 0; row < piece->rows; ++row)
-        for (dsc_int column = 0; column < piece->columns; column += LANES) {
-            dsc_int left = piece->columns - column;
-            const real *at = piece->y + row * y->step[1] + column * y->step[2];
-            sum += y->step[2] == 1 ? v_load_masked(at, v_mask(0, left)) : v_gather(at, y->step[2], (int)at_most(left, LANES));
-        }
+        for (dsc_int column = 0; column < piece->columns; column += LANES)
+            sum += v_load_masked(rows.y + row * rows.y_row + column, v_mask(0, piece->columns - column));
     v_store(open_block(&w->sums), sum);
 }
 
@@ -210,12 +215,12 @@ static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
     const dsc_problem *p = w->p;
     const dsc_extent *e = &p->e;
     const dsc_plan *plan = w->plan;
-    const real *y = piece.y;
+    const char *y = piece.y;
     for (piece.row = 0; piece.row < e->out[1]; piece.row += plan->band_rows)
         for (piece.column = 0; piece.column < e->out[2] && !dsc_stopped(p); piece.column += plan->column_width) {
             piece.rows = at_most(plan->band_rows, e->out[1] - piece.row);
             piece.columns = at_most(plan->column_width, e->out[2] - piece.column);
-            piece.y = y + piece.row * p->y.step[1] + piece.column * p->y.step[2];
+            piece.y = element(p, y, piece.row * p->y.step[1] + piece.column * p->y.step[2]);
             if (plan->path == INTERLEAVED)
                 gather_interleaved(w, &piece);
             else
@@ -229,26 +234,59 @@ static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
         }
 }
 
+/* The products of one depth slice. Complex: of the two pairs of parts that give the part of the gradient; one factor is
+ * conjugated. */
+static void gather_parts(weights_item *w, const weights_piece *piece, dsc_int *waiting)
+{
+    const dsc_problem *p = w->p;
+    if (p->parts == 1 || !p->x.data) {
+        weights_piece own = *piece;
+        own.y = element(p, own.y, w->part);
+        gather_slice(w, own, waiting);
+        return;
+    }
+    for (int part = 0; part < 2; ++part) {
+        weights_piece pair = *piece;
+        int y_part = part ^ w->part;
+        pair.x = element(p, pair.x, part), pair.y = element(p, pair.y, y_part);
+        pair.negative = part != y_part && (p->conjugate ? y_part == 1 : part == 1);
+        gather_slice(w, pair, waiting);
+    }
+}
+
 /* All images, in order. */
 static void gather_item(weights_item *w)
 {
     const dsc_problem *p = w->p;
     const dsc_extent *e = &p->e;
     dsc_int waiting = 0, c = w->channel / p->multiplier, m = w->channel % p->multiplier;
-    const real *x = (const real *)p->x.data + w->batch * p->x.batch + c * p->x.channel + m * p->x.multiplier;
-    const real *y = (const real *)p->y.data + w->batch * p->y.batch + c * p->y.channel + m * p->y.multiplier;
+    dsc_int x = w->batch * p->x.batch + c * p->x.channel + m * p->x.multiplier;
+    dsc_int y = w->batch * p->y.batch + c * p->y.channel + m * p->y.multiplier;
     clear_block(&w->sums);
     for (dsc_int n = 0; n < p->images->count; ++n)
         for (dsc_int depth = 0; depth < e->out[0]; ++depth) {
             dsc_int source = p->x.data ? dsc_source_index(position_of(w, 0, depth), e->in[0], e->mode) : 0;
-            weights_piece piece = {.x = x, .y = y + image_offset(p->images, p->images->y, n) + depth * p->y.step[0]};
+            weights_piece piece = {.x = p->x.data};
             if (source < 0)
                 continue;
+            piece.y = element(p, p->y.data, y + image_offset(p->images, p->images->y, n) + depth * p->y.step[0]);
             if (p->x.data)
-                piece.x += image_offset(p->images, p->images->x, n) + source * p->x.step[0];
-            gather_slice(w, piece, &waiting);
+                piece.x = element(p, piece.x, x + image_offset(p->images, p->images->x, n) + source * p->x.step[0]);
+            gather_parts(w, &piece, &waiting);
         }
     close_block(&w->sums);
+}
+
+/* `count` sums to taps that lie `step` apart. */
+static void store_sums_of(const weights_item *w, dsc_int tap, dsc_int step, const real *sums, dsc_int count)
+{
+    const dsc_problem *p = w->p;
+    char *taps = element_of(p, p->taps.data, tap + w->part);
+    if (p->format == DSC_NATIVE)
+        for (dsc_int l = 0; l < count; ++l)
+            ((real *)taps)[l * step] = sums[l];
+    else
+        put(p, taps, step, sums, 0, count);
 }
 
 static void store_taps(const weights_item *w)
@@ -256,16 +294,13 @@ static void store_taps(const weights_item *w)
     const dsc_problem *p = w->p;
     const real *total = total_of(&w->sums);
     dsc_int c = w->channel / p->multiplier, m = w->channel % p->multiplier;
-    real *taps = (real *)p->taps.data + w->batch * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier +
-                 w->tap[0] * p->taps.step[0];
+    dsc_int taps = w->batch * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier + w->tap[0] * p->taps.step[0];
     for (dsc_int j = 0; j < w->taps[1]; ++j)
         for (dsc_int i = 0; i < w->taps[2]; ++i, total += LANES) {
-            real *tap = taps + (w->tap[1] + j) * p->taps.step[1] + (w->tap[2] + i) * p->taps.step[2];
-            if (w->plan->path != INTERLEAVED)
-                *tap = sum_of_lanes(total);
-            else
-                for (dsc_int l = 0; l < w->channels; ++l)
-                    tap[l * p->taps.channel] = total[l];
+            dsc_int tap = taps + (w->tap[1] + j) * p->taps.step[1] + (w->tap[2] + i) * p->taps.step[2];
+            bool lanes = w->plan->path == INTERLEAVED;
+            real sum = lanes ? 0 : sum_of_lanes(total);
+            store_sums_of(w, tap, p->taps.channel, lanes ? total : &sum, lanes ? w->channels : 1);
         }
 }
 
@@ -276,6 +311,7 @@ static void run_weights(const dsc_problem *p, const dsc_plan *plan, dsc_int begi
     for (dsc_int item = begin; item < end && !dsc_stopped(p); ++item) {
         dsc_int rest = item;
         weights_item w = {.p = p, .plan = plan, .taps = {1}};
+        w.part = (int)(rest % p->parts), rest /= p->parts;
         w.tap[2] = rest % columns * plan->tap_columns, rest /= columns;
         w.tap[1] = rest % rows * plan->tap_rows, rest /= rows;
         w.tap[0] = rest % kernel[0], rest /= kernel[0];

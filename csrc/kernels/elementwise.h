@@ -4,6 +4,7 @@
 
 #include "activation_grad.h"
 #include "epilogue.h"
+#include "formats.h"
 #include "walk.h"
 
 #define ELEMENTS_ITEM 4096
@@ -13,19 +14,24 @@ static void plan_elementwise(const dsc_problem *p, dsc_plan *plan)
     *plan = (dsc_plan){.items = divide_up(p->batch, ELEMENTS_ITEM), .work = 16 * (double)p->batch};
 }
 
-static vec load_elements(const char *data, dsc_int step, dsc_int i, int count)
+static vec load_elements(const dsc_problem *p, const char *data, dsc_int step, dsc_int i, int count)
 {
-    const real *p = (const real *)data + i * step;
-    return step == 1 ? v_load_masked(p, v_mask(0, count)) : v_gather(p, step, count);
+    real lanes[LANES] = {0};
+    if (step == 1 && is_native(p))
+        return v_load_masked((const real *)data + i, v_mask(0, count));
+    fetch(p, lanes, element(p, data, i * step), step, count);
+    return v_load(lanes);
 }
 
-static void store_elements(char *data, dsc_int step, dsc_int i, int count, vec value)
+static void store_elements(const dsc_problem *p, char *data, dsc_int step, dsc_int i, int count, vec value)
 {
-    real *p = (real *)data + i * step;
-    if (step == 1)
-        v_store_masked(p, value, v_mask(0, count));
-    else
-        v_scatter(p, step, value, count);
+    real lanes[LANES];
+    if (step == 1 && is_native(p)) {
+        v_store_masked((real *)data + i, value, v_mask(0, count));
+        return;
+    }
+    v_store(lanes, value);
+    put(p, element_of(p, data, i * step), step, lanes, 0, count);
 }
 
 static void run_activation(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
@@ -35,8 +41,8 @@ static void run_activation(const dsc_problem *p, const dsc_plan *plan, dsc_int b
     (void)plan, (void)scratch;
     for (dsc_int i = begin * ELEMENTS_ITEM; i < last; i += LANES) {
         int count = (int)at_most(last - i, LANES);
-        vec x = v_finish(&finish, load_elements(p->x.data, p->x.batch, i, count));
-        store_elements(p->y.data, p->y.batch, i, count, v_activate(finish.later, x));
+        vec x = v_finish(&finish, load_elements(p, p->x.data, p->x.batch, i, count));
+        store_elements(p, p->y.data, p->y.batch, i, count, v_activate(finish.later, x));
     }
 }
 
@@ -47,9 +53,9 @@ static void run_activation_grad(const dsc_problem *p, const dsc_plan *plan, dsc_
     (void)plan, (void)scratch;
     for (dsc_int i = begin * ELEMENTS_ITEM; i < last; i += LANES) {
         int count = (int)at_most(last - i, LANES);
-        vec slope = v_slope(p->taps_activation, load_elements(p->x.data, p->x.batch, i, count));
-        store_elements(p->mixing_bias.data, p->mixing_bias.batch, i, count,
-                       slope * load_elements(p->y.data, p->y.batch, i, count));
+        vec slope = v_slope(p->taps_activation, load_elements(p, p->x.data, p->x.batch, i, count));
+        store_elements(p, p->mixing_bias.data, p->mixing_bias.batch, i, count,
+                       slope * load_elements(p, p->y.data, p->y.batch, i, count));
     }
 }
 

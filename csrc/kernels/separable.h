@@ -4,6 +4,7 @@
 #define DSCONV_SEPARABLE_H
 
 #include "depthwise.h"
+#include "pointwise_convert.h"
 #include "pointwise_tile.h"
 #include "transpose.h"
 
@@ -17,7 +18,7 @@ static bool is_pointwise(const dsc_problem *p)
 
 static dsc_int mixed_channels(const dsc_problem *p)
 {
-    return p->channels * p->multiplier;
+    return p->channels * p->multiplier * p->parts;
 }
 
 /* Pixels of a tile in the panel: one run where y (and x, if it is read without a first stage) allows it, else every image
@@ -67,7 +68,8 @@ static void plan_separable_tiles(const dsc_problem *p, const dsc_extent *e, dsc_
 static void plan_separable(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent e = reading_extent(p);
-    dsc_int block = at_most(mixed_channels(p), MIXING_MOST);
+    /* Results that are not stored as reals cannot be taken up again: all channels in one pass. */
+    dsc_int block = is_native(p) ? at_most(mixed_channels(p), MIXING_MOST) : mixed_channels(p);
     dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), PIXELS_MOST);
     *plan = (dsc_plan){.mixing_block = block};
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
@@ -78,6 +80,8 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
     dsc_int panel = is_pointwise(p) ? 0 : channels_dense(p) ? s.total * panel_step(block) : block * panel_step(s.total);
     plan->scratch += (size_t)(panel + (block + 1) * MIX_VECTORS * LANES) * sizeof(real) + 192;
+    if (!is_native(p))
+        plan->scratch += conversion_bytes(block);
     plan->items = p->batch * p->e.out[0] * plan->bands * plan->columns;
     plan->work = output_volume(&p->e) * (double)p->batch * (double)mixed_channels(p) *
                  ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(&e)));
@@ -88,6 +92,7 @@ typedef struct {
     real *panel;       /* depthwise results: planar [channel][step], interleaved [pixel][step] */
     real *block;       /* what one block of columns multiplies: [channel][columns] */
     real *bias;        /* interleaved: of one block of columns */
+    real *conversion;  /* factors and results, where they are not stored as reals */
     void *strips;
     dsc_int step;
     packed_channels packed;
@@ -108,6 +113,9 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
     scratch.strips = scratch.panel;
     if (!is_pointwise(p))
         scratch.strips = aligned(scratch.panel + scratch.step * (channels_dense(p) ? s.total : plan->mixing_block));
+    scratch.conversion = scratch.strips;
+    if (!is_native(p))
+        scratch.strips = (char *)scratch.conversion + conversion_bytes(plan->mixing_block);
     if (plan->path == INTERLEAVED && !is_pointwise(p))
         scratch.packed = no_channels(p, scratch.strips);
     return scratch;
@@ -123,28 +131,35 @@ static mixing_tile start_tile(const dsc_problem *p, const dsc_plan *plan, dsc_in
     };
 }
 
+/* Where the results of a pixel of the tile go. */
+static char *place_of(const dsc_problem *p, const output_tile *t, dsc_int row, dsc_int column)
+{
+    return element_of(p, p->y.data, t->image * p->y.batch + t->depth * p->y.step[0] + (t->row + row) * p->y.step[1] +
+                                        (t->column + column) * p->y.step[2]);
+}
+
 /* Planar: one block of columns as a dense [channel][columns] block, from the panel, or from x where there is no first
  * stage. Missing columns repeat the last one: lanes that compute on them raise no floating-point flag of their own. */
 static void fill_block(const dsc_problem *p, const output_tile *t, const panel_shape *s, const mixing_tile *m,
                        dsc_int first, dsc_int segment, dsc_int column, const separable_scratch *scratch)
 {
-    const real *source = scratch->panel + segment * s->pitch + column;
-    dsc_int channel = scratch->step, step = 1;
-    if (is_pointwise(p)) {
-        channel = p->x.channel, step = p->x.step[2];
-        source = (const real *)p->x.data + t->image * p->x.batch + first * channel + t->depth * p->x.step[0] +
-                 (t->row + segment) * p->x.step[1] + (t->column + column) * step;
-    }
+    const char *source = p->x.data;
+    if (is_pointwise(p))
+        source = element(p, source, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
+                                        (t->row + segment) * p->x.step[1] + (t->column + column) * p->x.step[2]);
     for (dsc_int k = 0; k < m->depth; ++k) {
         real *row = scratch->block + k * m->b_step;
-        copy_strided(row, source + k * channel, step, m->width);
+        if (is_pointwise(p))
+            fetch(p, row, element(p, source, k / p->parts * p->x.channel + k % p->parts), p->x.step[2], m->width);
+        else
+            copy_strided(row, scratch->panel + k * scratch->step + segment * s->pitch + column, 1, m->width);
         for (dsc_int i = m->width; i < m->b_step; ++i)
             row[i] = row[m->width - 1];
     }
 }
 
 static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
-                       const separable_scratch *scratch, real *y)
+                       const separable_scratch *scratch)
 {
     const real *bias = (const real *)p->mixing_bias.data;
     m.row_bias = bias ? bias + t->image * p->mixing_bias.batch : NULL;
@@ -158,9 +173,12 @@ static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_s
             int vectors = block_vectors(s->width - column);
             m.b_step = vectors * LANES;
             m.width = at_most(s->width - column, m.b_step);
-            m.y = y + i * p->y.step[1] + column * p->y.step[2];
             fill_block(p, t, s, &m, first, i, column, scratch);
-            mix_rows(m, p->outputs, vectors);
+            m.y = (real *)place_of(p, t, i, column);
+            if (is_native(p))
+                mix_rows(m, p->outputs, vectors);
+            else
+                mix_converted_rows(m, t->image, vectors, (char *)m.y, scratch->conversion);
         }
     }
 }
@@ -174,7 +192,7 @@ static void pack_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_in
 
 /* Pixels of a tile are rows of the product: all at once where they are evenly spaced, else image row by image row. */
 static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_tile m, dsc_int first, const real *a,
-                            dsc_int a_line, const separable_scratch *scratch, real *y)
+                            dsc_int a_line, const separable_scratch *scratch)
 {
     const real *weights = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
     bool flat = t->rows == 1 || (a_line == t->columns * m.a_row && p->y.step[1] == t->columns * p->y.step[2]);
@@ -191,7 +209,7 @@ static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_t
         pack_bias(p, t->image, o, m.width, scratch->bias);
         for (dsc_int i = 0; i < lines; ++i) {
             m.a = a + i * a_line;
-            m.y = y + i * p->y.step[1] + o * p->y.channel;
+            m.y = (real *)place_of(p, t, i, 0) + o * p->y.channel;
             mix_rows(m, pixels, vectors);
         }
         o += vectors * LANES;
@@ -199,7 +217,7 @@ static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_t
 }
 
 static void run_planar_tile(const dsc_problem *p, const dsc_plan *plan, const output_tile *t,
-                            const separable_scratch *scratch, const epilogue *inner, const epilogue *outer, real *y)
+                            const separable_scratch *scratch, const epilogue *inner, const epilogue *outer)
 {
     panel_shape s = shape_panel(p, t->rows, t->columns);
     for (dsc_int first = 0; first == 0 || first < mixed_channels(p); first += plan->mixing_block) {
@@ -209,7 +227,7 @@ static void run_planar_tile(const dsc_problem *p, const dsc_plan *plan, const ou
         if (!is_pointwise(p))
             depthwise_planes(p, plan, t, first, m.depth, (plane_target){scratch->panel, scratch->step, s.pitch, 1, inner},
                              scratch->strips);
-        mix_planar(p, t, &s, m, first, scratch, y);
+        mix_planar(p, t, &s, m, first, scratch);
         if (mixed_channels(p) == 0)
             break;
     }
@@ -229,7 +247,7 @@ static void fill_pixels(const dsc_problem *p, const dsc_plan *plan, const output
 }
 
 static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, const output_tile *t,
-                                 separable_scratch *scratch, const epilogue *inner, const epilogue *outer, real *y)
+                                 separable_scratch *scratch, const epilogue *inner, const epilogue *outer)
 {
     for (dsc_int first = 0; first == 0 || first < mixed_channels(p); first += plan->mixing_block) {
         if (dsc_stopped(p))
@@ -240,11 +258,11 @@ static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, con
             mix_interleaved(p, t, m, first,
                             (const real *)p->x.data + t->image * p->x.batch + t->depth * p->x.step[0] +
                                 t->row * p->x.step[1] + t->column * p->x.step[2] + first * p->x.channel,
-                            p->x.step[1], scratch, y);
+                            p->x.step[1], scratch);
         } else {
             fill_pixels(p, plan, t, scratch, first, m.depth, inner);
             m.a_row = scratch->step, m.a_step = 1;
-            mix_interleaved(p, t, m, first, scratch->panel, t->columns * scratch->step, scratch, y);
+            mix_interleaved(p, t, m, first, scratch->panel, t->columns * scratch->step, scratch);
         }
         if (mixed_channels(p) == 0)
             break;
@@ -258,12 +276,10 @@ static void run_separable(const dsc_problem *p, const dsc_plan *plan, dsc_int be
     item_cursor c = item_at(p, plan, 1, begin);
     for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
         output_tile t = tile_of(p, plan, &c);
-        real *y = (real *)p->y.data + t.image * p->y.batch + t.depth * p->y.step[0] + t.row * p->y.step[1] +
-                  t.column * p->y.step[2];
         if (channels_dense(p))
-            run_interleaved_tile(p, plan, &t, &scratch, &inner, &outer, y);
+            run_interleaved_tile(p, plan, &t, &scratch, &inner, &outer);
         else
-            run_planar_tile(p, plan, &t, &scratch, &inner, &outer, y);
+            run_planar_tile(p, plan, &t, &scratch, &inner, &outer);
     }
 }
 

@@ -2,32 +2,14 @@
 #ifndef DSCONV_STRIP_H
 #define DSCONV_STRIP_H
 
-#include "../vec.h"
-#include "walk.h"
+#include "formats.h"
 
 /* One strip row: `span` padded positions from column `base`; position t lies at [t % phases][t / phases]. */
 typedef struct {
+    const dsc_problem *p;
     dsc_int base, span, width, step, phases, phase_pitch;
     dsc_padding_mode mode;
 } strip_shape;
-
-/* target[j] = source[j * step] */
-static void copy_strided(real *target, const real *source, dsc_int step, dsc_int count)
-{
-    dsc_int j = 0;
-    if (step == 1) {
-        for (; j + LANES <= count; j += LANES)
-            v_store(target + j, v_load(source + j));
-        if (j < count)
-            v_store_masked(target + j, v_load_masked(source + j, v_mask(0, count - j)), v_mask(0, count - j));
-        return;
-    }
-    if (step == 2)
-        for (; 2 * (j + LANES) <= 2 * count - 1; j += LANES)
-            v_store(target + j, v_even(v_load(source + 2 * j), v_load(source + 2 * j + LANES)));
-    for (; j < count; ++j)
-        target[j] = source[j * step];
-}
 
 static inline void clear(real *p, dsc_int count)
 {
@@ -37,16 +19,16 @@ static inline void clear(real *p, dsc_int count)
         v_store_masked(p, v_spread(0), v_mask(0, count));
 }
 
-static void fill_outside(const strip_shape *s, real *strip, const real *row, dsc_int first, dsc_int last)
+static void fill_outside(const strip_shape *s, real *strip, const char *row, dsc_int first, dsc_int last)
 {
     if (s->mode == DSC_ZEROS)
         return;
     for (dsc_int t = first; t < last; ++t)
         strip[t % s->phases * s->phase_pitch + t / s->phases] =
-            row[dsc_source_index(s->base + t, s->width, s->mode) * s->step];
+            fetch_one(s->p, element(s->p, row, dsc_source_index(s->base + t, s->width, s->mode) * s->step));
 }
 
-static void fill_strip(const strip_shape *s, real *strip, const real *row)
+static void fill_strip(const strip_shape *s, real *strip, const char *row)
 {
     dsc_int first = at_most(at_least(0, -s->base), s->span);
     dsc_int last = at_least(first, at_most(s->span, s->width - s->base));
@@ -56,8 +38,8 @@ static void fill_strip(const strip_shape *s, real *strip, const real *row)
         dsc_int end = at_least(begin, last > phase ? divide_up(last - phase, s->phases) : 0);
         clear(target, begin);
         if (end > begin)
-            copy_strided(target + begin, row + (s->base + begin * s->phases + phase) * s->step, s->phases * s->step,
-                         end - begin);
+            fetch(s->p, target + begin, element(s->p, row, (s->base + begin * s->phases + phase) * s->step),
+                  s->phases * s->step, end - begin);
         clear(target + end, s->phase_pitch - end);
     }
     fill_outside(s, strip, row, 0, first);

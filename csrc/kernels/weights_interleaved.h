@@ -9,7 +9,7 @@ static void sum_pixels(const weights_item *w, const weights_piece *piece)
     vec sum = v_load(open_block(&w->sums));
     for (dsc_int row = 0; row < piece->rows; ++row)
         for (dsc_int column = 0; column < piece->columns; ++column)
-            sum += v_load_masked(piece->y + row * y->step[1] + column * y->step[2], m);
+            sum += v_load_masked((const real *)piece->y + row * y->step[1] + column * y->step[2], m);
     v_store(open_block(&w->sums), sum);
 }
 
@@ -21,11 +21,11 @@ static void gather_pixel_row(const weights_item *w, const weights_piece *piece, 
     dsc_int top = position_of(w, 1, piece->row + row) + j * e->dilation[1];
     pixels_tile t = {
         .x_column = p->x.step[2], .stride = e->stride[2], .dilation = e->dilation[2], .width = e->in[2],
-        .y = piece->y + row * p->y.step[1], .y_column = p->y.step[2], .columns = piece->columns,
+        .y = (const real *)piece->y + row * p->y.step[1], .y_column = p->y.step[2], .columns = piece->columns,
         .channels = (int)w->channels, .sums_row = sums_row(w),
     };
     for (int k = 0; k < J; ++k)
-        t.x[k] = piece->x + (top + k * e->dilation[1]) * p->x.step[1];
+        t.x[k] = (const real *)piece->x + (top + k * e->dilation[1]) * p->x.step[1];
     for (dsc_int i = 0; i < w->taps[2];) {
         int I = (int)at_most(w->taps[2] - i, TAPS_TILE);
         t.position = position_of(w, 2, piece->column) + i * e->dilation[2];

@@ -50,7 +50,7 @@ static bool fit_weights_strips(const dsc_extent *e, dsc_plan *plan)
 
 static bool weights_interleaved(const dsc_problem *p)
 {
-    return p->y.channel == 1 && p->y.step[2] != 1 && (!p->x.data || p->x.channel == 1) && p->multiplier == 1 &&
+    return is_native(p) && p->y.channel == 1 && p->y.step[2] != 1 && (!p->x.data || p->x.channel == 1) && p->multiplier == 1 &&
            p->e.mode == DSC_ZEROS && p->channels >= LANES / 4;
 }
 
@@ -68,10 +68,10 @@ static void plan_weights(const dsc_problem *p, dsc_plan *plan)
     plan->group = plan->path == INTERLEAVED ? LANES : 1;
     plan->groups = divide_up(p->channels * p->multiplier, plan->group);
     plan->bands = divide_up(e->out[1], plan->band_rows), plan->columns = divide_up(e->out[2], plan->column_width);
-    plan->levels = cascade_levels((double)p->images->count * (double)e->out[0] * (double)plan->bands * (double)plan->columns);
+    plan->levels = cascade_levels((double)p->images->count * (double)e->out[0] * (double)plan->bands * (double)plan->columns * p->parts);
     plan->scratch = (size_t)((plan->levels + 1) * plan->tap_rows * plan->tap_columns * LANES) * sizeof(real) +
                     (size_t)(plan->strip_rows * plan->strip_pitch + plan->band_rows * plan->column_width) * sizeof(real);
-    plan->items = p->batch * plan->groups * e->kernel[0] * divide_up(e->kernel[1], plan->tap_rows) *
+    plan->items = p->batch * p->parts * plan->groups * e->kernel[0] * divide_up(e->kernel[1], plan->tap_rows) *
                   divide_up(e->kernel[2], plan->tap_columns);
     plan->work = kernel_volume(e) * output_volume(e) * (double)p->images->count * (double)p->batch *
                  (double)p->channels * (double)p->multiplier;

@@ -1,0 +1,196 @@
+/* Reading and writing arrays whose elements are not reals: narrow floats are converted on the way, and the parts of complex
+ * numbers go to and come from rows of their own. Scratch holds reals only. */
+#ifndef DSCONV_FORMATS_H
+#define DSCONV_FORMATS_H
+
+#include "../vec.h"
+#include "walk.h"
+
+static bool is_native(const dsc_problem *p)
+{
+    return p->format == DSC_NATIVE && p->parts == 1;
+}
+
+static inline const char *element(const dsc_problem *p, const char *data, dsc_int offset)
+{
+    return data + offset * p->item;
+}
+
+static inline char *element_of(const dsc_problem *p, char *data, dsc_int offset)
+{
+    return data + offset * p->item;
+}
+
+/* target[j] = source[j * step] */
+static void copy_strided(real *target, const real *source, dsc_int step, dsc_int count)
+{
+    dsc_int j = 0;
+    if (step == 1) {
+        for (; j + LANES <= count; j += LANES)
+            v_store(target + j, v_load(source + j));
+        if (j < count)
+            v_store_masked(target + j, v_load_masked(source + j, v_mask(0, count - j)), v_mask(0, count - j));
+        return;
+    }
+    if (step == 2)
+        for (; 2 * (j + LANES) <= 2 * count - 1; j += LANES)
+            v_store(target + j, v_even(v_load(source + 2 * j), v_load(source + 2 * j + LANES)));
+    for (; j < count; ++j)
+        target[j] = source[j * step];
+}
+
+#if REAL_BITS == 32
+typedef uint16_t narrow;
+typedef uint16_t narrow_vec __attribute__((vector_size(VECTOR_BYTES / 2)));
+typedef uint16_t loose_narrow_vec __attribute__((vector_size(VECTOR_BYTES / 2), aligned(2), may_alias));
+typedef uint32_t wide_vec __attribute__((vector_size(VECTOR_BYTES)));
+
+#ifndef VECTOR_HALF
+/* By bits: the exponent is rebiased by a multiplication, which is right for subnormals too. */
+static vec v_widen_half(narrow_vec h)
+{
+    ivec bits = (ivec)__builtin_convertvector(h, wide_vec), size = (bits & v_ispread(0x7fff)) << 13;
+    vec value = (vec)size * v_spread(0x1p112f);
+    ivec special = size >= v_ispread(0x0f800000);
+    ivec result = ((ivec)value & ~special) | ((size | v_ispread(0x7f800000)) & special);
+    return (vec)(result | (bits & v_ispread(0x8000)) << 16);
+}
+
+static narrow_vec v_narrow_half(vec v)
+{
+    ivec bits = (ivec)v, size = bits & v_ispread(0x7fffffff), sign = (ivec)((wide_vec)bits >> 16) & v_ispread(0x8000);
+    /* Adding 1/2 leaves the last place of a subnormal half in the last place of the sum, rounded. */
+    ivec small = (ivec)((vec)(size & (size < v_ispread(0x38800000))) + v_spread(0.5f)) - v_ispread(0x3f000000);
+    ivec usual = (size + v_ispread(0xfff) + ((size >> 13) & v_ispread(1)) - v_ispread(0x38000000)) >> 13;
+    ivec is_small = size < v_ispread(0x38800000), is_large = size >= v_ispread(0x477ff000);
+    ivec is_nan = size > v_ispread(0x7f800000), half = (small & is_small) | (usual & ~is_small);
+    half = (v_ispread(0x7c00) & is_large) | (half & ~is_large);
+    half |= ((size >> 13 & v_ispread(0x3ff)) | v_ispread(0x200)) & is_nan;
+    return __builtin_convertvector((wide_vec)(half | sign), narrow_vec);
+}
+#endif
+
+static vec v_widen_bfloat(narrow_vec h)
+{
+    return (vec)(__builtin_convertvector(h, wide_vec) << 16);
+}
+
+static narrow_vec v_narrow_bfloat(vec v)
+{
+    wide_vec bits = (wide_vec)v, nan = (wide_vec)((ivec)v_abs(v) > v_ispread(0x7f800000));
+    wide_vec rounded = bits + 0x7fff + (bits >> 16 & 1);
+    return __builtin_convertvector(((rounded & ~nan) | ((bits | 0x400000) & nan)) >> 16, narrow_vec);
+}
+
+static vec v_widen(dsc_format format, narrow_vec h)
+{
+    return format == DSC_HALF ? v_widen_half(h) : v_widen_bfloat(h);
+}
+
+static narrow_vec v_narrow(dsc_format format, vec v)
+{
+    return format == DSC_HALF ? v_narrow_half(v) : v_narrow_bfloat(v);
+}
+
+static void fetch_narrow(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
+{
+    dsc_int j = 0;
+    for (; step == 1 && j + LANES <= count; j += LANES)
+        v_store(target + j, v_widen(format, *(const loose_narrow_vec *)(source + j)));
+    while (j < count) {
+        narrow lanes[LANES] = {0};
+        narrow_vec h;
+        int here = (int)at_most(count - j, LANES);
+        for (int l = 0; l < here; ++l)
+            lanes[l] = source[(j + l) * step];
+        memcpy(&h, lanes, sizeof h);
+        vec v = v_widen(format, h);
+        memcpy(target + j, &v, (size_t)here * sizeof(real));
+        j += here;
+    }
+}
+
+static void put_narrow(dsc_format format, narrow *target, dsc_int step, const real *source, dsc_int count)
+{
+    dsc_int j = 0;
+    for (; step == 1 && j + LANES <= count; j += LANES)
+        *(loose_narrow_vec *)(target + j) = v_narrow(format, v_load(source + j));
+    while (j < count) {
+        narrow lanes[LANES];
+        vec v = v_spread(0);
+        int here = (int)at_most(count - j, LANES);
+        memcpy(&v, source + j, (size_t)here * sizeof(real));
+        narrow_vec h = v_narrow(format, v);
+        memcpy(lanes, &h, sizeof lanes);
+        for (int l = 0; l < here; ++l)
+            target[(j + l) * step] = lanes[l];
+        j += here;
+    }
+}
+#endif
+
+/* target[j] = element j * step of an array of reals, narrow floats, or one part of complex numbers. */
+static void fetch(const dsc_problem *p, real *target, const char *source, dsc_int step, dsc_int count)
+{
+#if REAL_BITS == 32
+    if (p->format != DSC_NATIVE) {
+        fetch_narrow(p->format, target, (const narrow *)source, step, count);
+        return;
+    }
+#else
+    (void)p;
+#endif
+    copy_strided(target, (const real *)source, step, count);
+}
+
+static real fetch_one(const dsc_problem *p, const char *source)
+{
+    real value = 0;
+    if (p->format == DSC_NATIVE)
+        return *(const real *)source;
+    fetch(p, &value, source, 1, 1);
+    return value;
+}
+
+/* Complex numbers from rows of their parts. */
+static void put_pairs(real *target, dsc_int step, const real *low, const real *high, dsc_int count)
+{
+    dsc_int j = 0;
+    for (; step == 2 && j + LANES <= count; j += LANES) {
+        vec a = v_load(low + j), b = v_load(high + j);
+        v_store(target + 2 * j, v_zip_low(a, b));
+        v_store(target + 2 * j + LANES, v_zip_high(a, b));
+    }
+    for (; j < count; ++j) {
+        target[j * step] = low[j];
+        target[j * step + 1] = high[j];
+    }
+}
+
+/* A row of results, or the two of its parts, `part` apart. */
+static void put(const dsc_problem *p, char *target, dsc_int step, const real *source, dsc_int part, dsc_int count)
+{
+#if REAL_BITS == 32
+    if (p->format != DSC_NATIVE) {
+        put_narrow(p->format, (narrow *)target, step, source, count);
+        return;
+    }
+#endif
+    real *y = (real *)target;
+    if (p->parts == 2)
+        put_pairs(y, step, source, source + part, count);
+    else
+        for (dsc_int j = 0; j < count; ++j)
+            y[j * step] = source[j];
+}
+
+/* The real matrix [[re, -im], [im, re]] that a complex factor is: its entry for an input and an output part comes from
+ * this part, with this sign. */
+static inline int factor_part(int in, int out) { return in ^ out; }
+
+static inline bool factor_negative(const dsc_problem *p, int in, int out)
+{
+    return p->conjugate ? in == 0 && out == 1 : in == 1 && out == 0;
+}
+
+#endif
