@@ -31,6 +31,14 @@ static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
     return sum + a * (vec)((ivec)b & m);
 }
 
+/* `count` lanes to p[0], p[2], ... */
+static inline void v_store_even(real *p, vec v, int count)
+{
+    ivec even = (v_iota() & v_ispread(1)) == 0;
+    X86(maskstore)(p, (__m256i)(even & (v_iota() < v_ispread(2 * count))), v_zip_low(v, v));
+    X86(maskstore)(p + LANES, (__m256i)(even & (v_iota() < v_ispread(2 * count - LANES))), v_zip_high(v, v));
+}
+
 /* NaN stays, and quietly: min and max instructions would raise a flag for it. */
 static inline vec v_at_least(vec v, vec low) { return X86(blendv)(v, low, X86(cmp)(v, low, _CMP_LT_OQ)); }
 static inline vec v_at_most(vec v, vec high) { return X86(blendv)(v, high, X86(cmp)(v, high, _CMP_GT_OQ)); }

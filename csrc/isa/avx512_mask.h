@@ -25,6 +25,14 @@ static inline vec v_load_masked(const real *p, mask m) { return X86(maskz_loadu)
 static inline void v_store_masked(real *p, vec v, mask m) { X86(mask_storeu)(p, m, v); }
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m) { return X86(mask3_fmadd)(a, b, sum, m); }
 
+/* `count` lanes to p[0], p[2], ... */
+static inline void v_store_even(real *p, vec v, int count)
+{
+    const unsigned even = 0x5555u & ((1u << LANES) - 1), exists = count < LANES ? (1u << 2 * count) - 1 : ~0u;
+    X86(mask_storeu)(p, (mask)(even & exists), v_zip_low(v, v));
+    X86(mask_storeu)(p + LANES, (mask)(even & exists >> LANES), v_zip_high(v, v));
+}
+
 /* NaN stays, and quietly: min and max instructions would raise a flag for it. */
 #if REAL_BITS == 32
 #define X86_MASK(name) _mm512_##name##_ps_mask

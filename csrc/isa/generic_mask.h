@@ -33,6 +33,13 @@ static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
     return sum + a * (vec)((ivec)b & m.bits);
 }
 
+/* `count` lanes to p[0], p[2], ... */
+static inline void v_store_even(real *p, vec v, int count)
+{
+    for (int i = 0; i < count; ++i)
+        p[2 * i] = v[i];
+}
+
 /* NaN stays, and is not compared: that would raise a flag. */
 static inline vec v_at_least(vec v, vec low)
 {

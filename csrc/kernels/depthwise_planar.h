@@ -158,6 +158,7 @@ static int choose_rolling(const dsc_extent *e, const plane_source *s, bool one_s
     if ((!by_one && !by_two) || (!s->padded && e->kernel[2] > ROLLING_COLUMNS))
         return NOT_ROLLING;
     switch (e->kernel[1]) {
+    case 2: return by_two ? NOT_ROLLING : one_slice && e->kernel[2] == 2 ? ROLLING_2_2 : ROLLING_2;
     case 3: return by_two ? ROLLING_3_BY_TWO : one_slice && e->kernel[2] == 3 ? ROLLING_3_3 : ROLLING_3;
     case 5: return by_two ? ROLLING_5_BY_TWO : ROLLING_5;
     case 7: return by_two ? ROLLING_7_BY_TWO : ROLLING_7;

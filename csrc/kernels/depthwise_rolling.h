@@ -1,4 +1,4 @@
-/* The planar tile for three, five and seven row taps: all rows of a column of vectors in one sweep.
+/* The planar tile for two, three, five and seven row taps: all rows of a column of vectors in one sweep.
  *
  * Input row r is loaded once and feeds the KH outputs that use it, whose sums roll through registers: sums[i] belongs to
  * output r - i. The taps of one output are added in the order row, depth, column. */
@@ -11,7 +11,7 @@
 #define ROLLING_COLUMNS 16   /* most column taps of a masked tile */
 #define ROLLING_MASKED (1 << MASKED_LOG2)
 
-#define ROLLING_RESIDENT 3   /* column taps of the tile whose taps stay in registers */
+#define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
 
 /* Input row r into the sums [first, last]; `all`: of every output that it can feed. */
 INLINE void roll_row(const depthwise_tile *t, const int KH, const int V, const int masked, const int all, dsc_int r,
@@ -31,14 +31,14 @@ INLINE void roll_row(const depthwise_tile *t, const int KH, const int V, const i
     }
 }
 
-/* The same for one depth tap and three column taps. */
-INLINE void roll_row_resident(const depthwise_tile *t, const int KH, const int V, const int masked, const int all,
+/* The same for one depth tap and KW column taps. */
+INLINE void roll_row_resident(const depthwise_tile *t, const int KH, const int KW, const int V, const int masked, const int all,
                               dsc_int r, int first, int last, mask (*masks)[ROLLING_MASKED],
                               vec (*taps)[ROLLING_RESIDENT], vec (*sums)[TILE_VECTORS])
 {
     const real *x = t->x + r * t->row;
     UNROLL
-    for (int c = 0; c < ROLLING_RESIDENT; ++c) {
+    for (int c = 0; c < KW; ++c) {
         vec row[TILE_VECTORS];
         load_row(x + c * t->dilation, V, masked, masks[c], row);
         UNROLL
@@ -68,9 +68,9 @@ INLINE void roll_plane(const depthwise_tile *t, const int KH, const int KW, cons
         bool all = first == 0 && last == KH - 1;
         if (r >= t->row_first && r < t->row_last) {
             if (KW && all)
-                roll_row_resident(t, KH, V, masked, 1, r, 0, 0, masks, taps, sums);
+                roll_row_resident(t, KH, KW, V, masked, 1, r, 0, 0, masks, taps, sums);
             else if (KW)
-                roll_row_resident(t, KH, V, masked, 0, r, first, last, masks, taps, sums);
+                roll_row_resident(t, KH, KW, V, masked, 0, r, first, last, masks, taps, sums);
             else if (all)
                 roll_row(t, KH, V, masked, 1, r, 0, 0, masks, sums);
             else
@@ -191,10 +191,10 @@ INLINE void roll_by_two(const depthwise_tile *tile, const int KH, const int V, c
     {{roll_##KH##_##KW##_1, roll_##KH##_##KW##_1_masked}, {roll_##KH##_##KW##_2, roll_##KH##_##KW##_2_masked} \
      ROLL_FOUR(KH, KW)}
 
-ROLLS(3, 3) ROLLS(3, 0) ROLLS(5, 0) ROLLS(7, 0)
+ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(5, 0) ROLLS(7, 0)
 #if TILE_VECTORS == 4
 #define ROLLING_LOG2 2
-ROLL(3, 3, 4) ROLL(3, 0, 4) ROLL(5, 0, 4) ROLL(7, 0, 4)
+ROLL(2, 2, 4) ROLL(2, 0, 4) ROLL(3, 3, 4) ROLL(3, 0, 4) ROLL(5, 0, 4) ROLL(7, 0, 4)
 #define ROLL_FOUR(KH, KW) , {roll_##KH##_##KW##_4, NULL}
 #else
 #define ROLLING_LOG2 1
@@ -211,12 +211,12 @@ ROLL(3, 3, 4) ROLL(3, 0, 4) ROLL(5, 0, 4) ROLL(7, 0, 4)
 ROLLS_BY_TWO(3) ROLLS_BY_TWO(5) ROLLS_BY_TWO(7)
 
 enum {
-    ROLLING_3_3, ROLLING_3, ROLLING_5, ROLLING_7, ROLLING_3_BY_TWO, ROLLING_5_BY_TWO, ROLLING_7_BY_TWO, NOT_ROLLING
+    ROLLING_2_2, ROLLING_2, ROLLING_3_3, ROLLING_3, ROLLING_5, ROLLING_7, ROLLING_3_BY_TWO, ROLLING_5_BY_TWO, ROLLING_7_BY_TWO, NOT_ROLLING
 };
 
 /* [kind][log2 vectors][masked] */
 static const tile_function rolling_table[NOT_ROLLING][3][2] = {
-    ROLL_ENTRIES(3, 3), ROLL_ENTRIES(3, 0), ROLL_ENTRIES(5, 0), ROLL_ENTRIES(7, 0),
+    ROLL_ENTRIES(2, 2), ROLL_ENTRIES(2, 0), ROLL_ENTRIES(3, 3), ROLL_ENTRIES(3, 0), ROLL_ENTRIES(5, 0), ROLL_ENTRIES(7, 0),
     BY_TWO_ENTRIES(3), BY_TWO_ENTRIES(5), BY_TWO_ENTRIES(7),
 };
 

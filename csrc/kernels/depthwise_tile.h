@@ -230,7 +230,9 @@ INLINE void store_row(const depthwise_tile *t, const int V, real *y, const vec *
         real *target = y + v * LANES * t->y_column;
         dsc_int left = t->width - v * LANES;
         vec sum = v_finish(t->finish, sums[v]);
-        if (t->y_column != 1)
+        if (t->y_column == 2)
+            v_store_even(target, sum, (int)(left < LANES ? left : LANES));
+        else if (t->y_column != 1)
             v_scatter(target, t->y_column, sum, (int)(left < LANES ? left : LANES));
         else if (left >= LANES)
             v_store(target, sum);

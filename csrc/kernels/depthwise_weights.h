@@ -34,25 +34,32 @@ static dsc_int position_of(const weights_item *w, int axis, dsc_int output)
     return output * e->stride[axis] - e->low[axis] + w->tap[axis] * e->dilation[axis];
 }
 
+/* Dense rows of x, from the one under the piece's first output, and of y. x in place: from column `position` of `width`,
+ * dilation 1 or more; padded: all columns exist. */
+typedef struct {
+    const real *x;
+    dsc_int x_row, phase_pitch, position, dilation, width;
+    const real *y;
+    dsc_int y_row;
+} weights_rows;
+
 /* All tap columns of the item, for J tap rows from tap row j. */
-static void gather_tap_rows(const weights_item *w, weights_tile *t, dsc_int j, int J, dsc_int phase_pitch)
+static void gather_tap_rows(const weights_item *w, const weights_rows *rows, weights_tile *t, dsc_int j, int J)
 {
     const dsc_extent *e = &w->p->e;
     for (dsc_int i = 0; i < w->taps[2];) {
         int I = (int)at_most(w->taps[2] - i, TAPS_TILE);
         for (int k = 0; k < I; ++k) {
             dsc_int position = (i + k) * e->dilation[2];
-            t->x_column[k] = position % e->stride[2] * phase_pitch + position / e->stride[2];
+            t->x_column[k] = position % e->stride[2] * rows->phase_pitch + position / e->stride[2];
         }
+        t->position = rows->position + i * rows->dilation;
         t->sums = open_block(&w->sums) + j * sums_row(w) + i * LANES;
         t->sums_row = sums_row(w);
         weights_table[J - 1][I - 1](t);
         i += I;
     }
 }
-
-/* Dense rows of x, from the one under the piece's first output, and of y. */
-typedef struct { const real *x; dsc_int x_row, phase_pitch; const real *y; dsc_int y_row; } weights_rows;
 
 /* Outputs row, row + apart, ... of the piece with J tap rows from tap row j. */
 static void gather_rows(const weights_item *w, const weights_piece *piece, const weights_rows *rows, dsc_int row,
@@ -63,11 +70,12 @@ static void gather_rows(const weights_item *w, const weights_piece *piece, const
     weights_tile t = {
         .x = rows->x + offset * rows->x_row, .x_row = step * rows->x_row, .y = rows->y + row * rows->y_row,
         .y_row = apart * rows->y_row, .rows = divide_up(piece->rows - row, apart), .columns = piece->columns,
+        .dilation = rows->dilation, .width = rows->width,
     };
     t.row_last = t.rows + J - 1;
     if (e->mode == DSC_ZEROS)
         clip_taps(position_of(w, 1, piece->row) + offset, step, t.row_last, e->in[1], 0, &t.row_first, &t.row_last);
-    gather_tap_rows(w, &t, j, J, rows->phase_pitch);
+    gather_tap_rows(w, rows, &t, j, J);
 }
 
 /* Outputs that lie one tap row apart meet the same rows of x: those go through a tile together. */
@@ -122,15 +130,21 @@ static void gather_all_exactly(const weights_item *w, const weights_piece *piece
         }
 }
 
-static bool row_finite(const real *row, dsc_int count)
+/* Is y finite where taps meet padded zeros? Those count as skipped. */
+static bool borders_finite(const weights_piece *piece, const weights_rows *rows, const strip_shape *s, dsc_int reach)
 {
-    const ivec infinite = (ivec)v_spread((real)INFINITY);
-    ivec bad = v_ispread(0);
-    for (dsc_int i = 0; i < count; i += LANES)
-        bad |= (ivec)v_abs(v_load_masked(row + i, v_mask(0, count - i))) >= infinite;
-    for (int l = 0; l < LANES; ++l)
-        if (bad[l])
-            return false;
+    dsc_int inside = at_most(s->base < 0 ? divide_up(-s->base, s->phases) : 0, piece->columns);
+    dsc_int beyond = s->width - s->base - reach;
+    beyond = at_least(at_most(beyond > 0 ? divide_up(beyond, s->phases) : 0, piece->columns), inside);
+    for (dsc_int row = 0; row < piece->rows; ++row) {
+        const real *y = rows->y + row * rows->y_row;
+        for (dsc_int i = 0; i < inside; ++i)
+            if (!isfinite(y[i]))
+                return false;
+        for (dsc_int i = beyond; i < piece->columns; ++i)
+            if (!isfinite(y[i]))
+                return false;
+    }
     return true;
 }
 
@@ -162,14 +176,14 @@ static bool set_x_rows(const weights_item *w, const weights_piece *piece, weight
     };
     dsc_int top = position_of(w, 1, piece->row);
     dsc_int count = (piece->rows - 1) * e->stride[1] + (w->taps[1] - 1) * e->dilation[1] + 1;
-    bool inside = s.base >= 0 && s.base + s.span <= s.width;
-    if (inside && is_native(p) && s.step == 1 && s.phases == 1 && e->mode == DSC_ZEROS) {
+    if (e->mode == DSC_ZEROS && !borders_finite(piece, rows, &s, (w->taps[2] - 1) * e->dilation[2]))
+        return false;
+    if (is_native(p) && s.step == 1 && s.phases == 1 && e->mode == DSC_ZEROS) {
         rows->x = (const real *)piece->x + top * p->x.step[1] + s.base, rows->x_row = p->x.step[1];
+        rows->position = s.base, rows->dilation = e->dilation[2], rows->width = s.width;
         return true;
     }
-    for (dsc_int row = 0; !inside && e->mode == DSC_ZEROS && row < piece->rows; ++row)
-        if (!row_finite(rows->y + row * rows->y_row, piece->columns))
-            return false;
+    rows->width = INT64_MAX / 2;
     rows->x = w->strips, rows->x_row = w->plan->strip_pitch, rows->phase_pitch = s.phase_pitch;
     for (dsc_int row = 0; row < count; ++row) {
         dsc_int source = dsc_source_index(top + row, e->in[1], e->mode);

@@ -16,6 +16,7 @@ typedef struct {
     const real *y;
     dsc_int y_row, rows, columns;
     dsc_int row_first, row_last;          /* x rows that exist */
+    dsc_int position, dilation, width;    /* x column of output column 0 under the first tap, from tap to tap; of x */
     real *sums;                           /* [tap row][tap column][lane] */
     dsc_int sums_row;
 } weights_tile;
@@ -41,12 +42,12 @@ INLINE void save_sums(real *to, dsc_int row, const int J, const int I, vec (*sum
 }
 
 /* x row r of one vector of columns, with the output rows r, r - 1, ... whose indices lie in [first, last]. */
-INLINE void gather_row(const weights_tile *t, const int J, const int I, const int masked, const int all, mask m,
+INLINE void gather_row(const weights_tile *t, const int J, const int I, const int masked, const int all, const mask *m,
                        const real *x, int first, int last, const vec *y, vec (*sums)[TAPS_TILE])
 {
     UNROLL
     for (int i = 0; i < I; ++i) {
-        vec value = masked ? v_load_masked(x + t->x_column[i], m) : v_load(x + t->x_column[i]);
+        vec value = masked ? v_load_masked(x + t->x_column[i], m[i]) : v_load(x + t->x_column[i]);
         V_KEEP(value);
         UNROLL
         for (int j = 0; j < J; ++j)
@@ -59,8 +60,13 @@ INLINE void gather_row(const weights_tile *t, const int J, const int I, const in
 INLINE void gather_column(const weights_tile *t, const int J, const int I, const int masked, dsc_int column,
                           vec (*sums)[TAPS_TILE])
 {
-    mask m = v_mask(0, t->columns - column);
+    mask m = v_mask(0, t->columns - column), exist[TAPS_TILE];
     vec y[TAPS_TILE] = {{0}};
+    UNROLL
+    for (int i = 0; i < I; ++i) {
+        dsc_int at = t->position + column + i * t->dilation;
+        exist[i] = v_mask(-at, at_most(t->width - at, t->columns - column));
+    }
     for (dsc_int r = 0; r < t->rows + J - 1; ++r) {
         const real *x = t->x + r * t->x_row + column, *next = t->y + r * t->y_row + column;
         int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < J - 1 ? (int)r : J - 1;
@@ -72,9 +78,9 @@ INLINE void gather_column(const weights_tile *t, const int J, const int I, const
         if (r < t->row_first || r >= t->row_last)
             continue;
         if (first == 0 && last == J - 1)
-            gather_row(t, J, I, masked, 1, m, x, 0, 0, y, sums);
+            gather_row(t, J, I, masked, 1, exist, x, 0, 0, y, sums);
         else
-            gather_row(t, J, I, masked, 0, m, x, first, last, y, sums);
+            gather_row(t, J, I, masked, 0, exist, x, first, last, y, sums);
     }
 }
 
@@ -82,12 +88,14 @@ INLINE void gather_taps(const weights_tile *tile, const int J, const int I)
 {
     const weights_tile t = *tile;
     vec sums[TAPS_TILE][TAPS_TILE];
-    dsc_int column = 0;
     load_sums(t.sums, t.sums_row, J, I, sums);
-    for (; column + LANES <= t.columns; column += LANES)
-        gather_column(&t, J, I, 0, column, sums);
-    if (column < t.columns)
-        gather_column(&t, J, I, 1, column, sums);
+    for (dsc_int column = 0; column < t.columns; column += LANES) {
+        dsc_int first = t.position + column, last = first + LANES + (I - 1) * t.dilation;
+        if (first >= 0 && last <= t.width && column + LANES <= t.columns)
+            gather_column(&t, J, I, 0, column, sums);
+        else
+            gather_column(&t, J, I, 1, column, sums);
+    }
     save_sums(t.sums, t.sums_row, J, I, sums);
 }
 
