@@ -288,7 +288,8 @@ static void gather_item(weights_item *w)
                 piece.x = element(p, piece.x, x + image_offset(p->images, p->images->x, n) + source * p->x.step[0]);
             gather_parts(w, &piece, &waiting);
         }
-    close_block(&w->sums);
+    if (waiting > 0)
+        close_block(&w->sums);
 }
 
 /* `count` sums to taps that lie `step` apart. */
