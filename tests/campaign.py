@@ -2,8 +2,8 @@
 
 Integer values must come out exact, for any order of summation; with --float, values must lie in the error
 bound. Half of the cases exceed two vectors, a block of channels and a tile of pixels, and none is too small
-for threads.
-A failing case is run again by `--seed SEED --only INDEX`.
+for threads. Operations and types are mixed; --ops and --dtypes choose among them.
+A failing case is run again by `--seed SEED --only INDEX`, with the same choice.
 """
 
 import argparse
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 import dsconv as ds
-from dsconv import _core, reference
+from dsconv import _core
 from dsconv.testing import assert_equivalent
 
-from .strategies import Case, arrange, pick, random_case
+from .operands import arrange, pick
+from .strategies import DTYPES, MIXTURE, OPS, Case, random_case
 
 OUT_MEMORY = ("plain", "negative", "transposed", "sliced", "unaligned", "swapped")
 
@@ -34,16 +35,10 @@ class Report:
     worst_index: int | None = None
 
 
-def make_case(seed, index, exact):
+def make_case(seed, index, exact, choices):
     """Return the case of that index and the generator that made it: no case depends on another."""
     rng = np.random.default_rng([seed, index])
-    return random_case(rng, big=index % 2 == 0, integer=exact), rng
-
-
-def expected_of(case):
-    """Return the exact result of a case of integers."""
-    wide = getattr(reference, case.name)(*case.args, **case.kwargs, dtype=np.float64)
-    return wide.astype(np.result_type(*[array for array in case.args if array is not None]))
+    return random_case(rng, big=index % 2 == 0, integer=exact, **choices), rng
 
 
 def call(case, rng, shape, dtype):
@@ -59,7 +54,7 @@ def call(case, rng, shape, dtype):
 
 def check_exact(case, rng):
     """Raise an AssertionError unless the result is exact; return the number of elements and 0."""
-    expected = expected_of(case)
+    expected = case.expected()
     actual = call(case, rng, expected.shape, expected.dtype)
     if actual.shape != expected.shape:
         raise AssertionError(f"shape {actual.shape}, expected {expected.shape}")
@@ -79,9 +74,9 @@ def check_bound(case, rng):
     return actual.size, assert_equivalent(actual, case.name, *case.args, **case.kwargs)
 
 
-def run_case(seed, index, exact, report):
+def run_case(seed, index, exact, report, choices):
     """Run one case and enter it in the report; return what went wrong, or None."""
-    case, rng = make_case(seed, index, exact)
+    case, rng = make_case(seed, index, exact, choices)
     report.cases += 1
     report.big += case.big
     _core.set_num_threads(pick(rng, (1, 2, 3, 5)))
@@ -100,12 +95,12 @@ def describe(case: Case, error):
     return f"{case}\n    {type(error).__name__}: {error}"
 
 
-def run(seed, indices, exact, isa, progress=1000, most_failures=20):
-    """Run the cases on one kernel set; return the report."""
+def run(seed, indices, exact, isa, progress=1000, most_failures=20, **choices):
+    """Run the cases on one kernel set; return the report. `choices` go to `random_case`."""
     _core.set_isa(isa)
     report, start = Report(), time.perf_counter()
     for index in indices:
-        wrong = run_case(seed, index, exact, report)
+        wrong = run_case(seed, index, exact, report, choices)
         if wrong:
             kind = "" if exact else " --float"
             print(f"FAILED --seed {seed} --only {index}{kind} --isa {isa}\n    {wrong}", flush=True)
@@ -130,6 +125,8 @@ def parse(argv):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="run the case of this index and no other")
     parser.add_argument("--float", action="store_true", help="floats in the error bound, not exact integers")
+    parser.add_argument("--ops", nargs="+", choices=OPS, default=OPS, metavar="OP", help=", ".join(OPS))
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=MIXTURE, metavar="DTYPE")
     parser.add_argument("--isa", default="all", help="a kernel set, or all that this machine runs")
     return parser.parse_args(argv)
 
@@ -139,11 +136,12 @@ def main(argv=None):
     indices = range(options.cases) if options.only is None else [options.only]
     isas = ds.available_isas() if options.isa == "all" else (options.isa,)
     before = ds.isa(), _core.get_num_threads(), _core.set_parallel_threshold(0)
+    choices = dict(ops=tuple(options.ops), dtypes=tuple(options.dtypes))
     failures, lines = 0, []
     try:
         for isa in isas:
             start = time.perf_counter()
-            report = run(options.seed, indices, not options.float, isa)
+            report = run(options.seed, indices, not options.float, isa, **choices)
             lines.append(closing_line(isa, report, not options.float, time.perf_counter() - start))
             failures += report.failures
     finally:

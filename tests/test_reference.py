@@ -2,15 +2,20 @@
 
 import doctest
 import importlib
+import inspect
 import itertools
+import pickle
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+import dsconv as ds
 from dsconv import reference
 from dsconv.reference import activations
 from dsconv.testing import assert_equivalent
+
+from .strategies import BFLOAT16
 
 PAD_MODES = {"reflect": "reflect", "symmetric": "symmetric", "replicate": "edge", "circular": "wrap"}
 
@@ -337,6 +342,239 @@ def test_the_bound_where_nan_and_overflow_are():
     assert reference.error_bound("depthwise_conv1d", x, weight)[0, 5] == np.inf
 
 
-@pytest.mark.parametrize("name", ["depthwise", "pointwise", "separable", "bounds"])
+# ---- transposed convolutions and gradients -------------------------------------------------------
+def naive_transposed(x, weight, stride, pairs, dilation, extra):
+    """One input after another, on (C, *spatial) and (C, M, *kernel); what falls outside is dropped."""
+    channels, multiplier, *kernel = weight.shape
+    sizes = [
+        (n - 1) * s - low - high + d * (k - 1) + 1 + more
+        for n, k, s, d, (low, high), more in zip(
+            x.shape[1:], kernel, stride, dilation, pairs, extra, strict=True
+        )
+    ]
+    y = np.zeros((channels * multiplier, *sizes), x.dtype)
+    for c, m, *point in itertools.product(range(channels), range(multiplier), *map(range, x.shape[1:])):
+        for tap in itertools.product(*map(range, kernel)):
+            at = [
+                i * s + t * d - low
+                for i, s, t, d, (low, _) in zip(point, stride, tap, dilation, pairs, strict=True)
+            ]
+            if all(0 <= i < n for i, n in zip(at, sizes, strict=True)):
+                y[(c * multiplier + m, *at)] += weight[(c, m, *tap)] * x[(c, *point)]
+    return y
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(12))
+def test_transposed_is_the_loop_nest(rank, seed):
+    rng = np.random.default_rng([rank, seed])
+    kernel, size = rng.integers(1, 4, rank), rng.integers(2, 5, rank)
+    dilation, stride = rng.integers(1, 4, rank).tolist(), rng.integers(1, 4, rank).tolist()
+    pairs = [
+        tuple(rng.integers(0, d * (k - 1) // 2 + 1, 2).tolist())
+        for d, k in zip(dilation, kernel, strict=True)
+    ]
+    extra = [int(rng.integers(max(pair))) for pair in zip(stride, dilation, strict=True)]
+    x, weight = ints(rng, 3, *size), ints(rng, 3, 2, *kernel)
+    transposed = getattr(reference, f"depthwise_conv_transpose{rank}d")
+    words = dict(stride=stride, padding=pairs, dilation=tuple(dilation))
+    expected = naive_transposed(x, weight, stride, pairs, dilation, extra)
+    y = transposed(x, weight, output_padding=extra, **words)
+    assert y.dtype == np.int64
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(transposed(x, weight, output_size=expected.shape[1:], **words), expected)
+    last = transposed(
+        np.moveaxis(x, 0, -1), weight, output_padding=extra, data_format="channels_last", **words
+    )
+    np.testing.assert_array_equal(np.moveaxis(last, -1, 0), expected)
+    mixing, bias, final = ints(rng, 5, 6), ints(rng, 6), ints(rng, 5)
+    separable = getattr(reference, f"separable_conv_transpose{rank}d")
+    words.update(output_padding=extra, depthwise_activation="relu")
+    y = separable(np.stack([x, x]), weight, mixing, bias, final, **words)
+    middle = np.maximum(expected + bias.reshape(-1, *(1,) * rank), 0)
+    exact = np.tensordot(mixing, middle, 1) + final.reshape(-1, *(1,) * rank)
+    np.testing.assert_array_equal(y, np.stack([exact, exact]))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_transposed_same(stride, kernel, dilation):
+    x, taps = np.arange(1, 6)[None], np.arange(1, kernel + 1)[None, None]
+    extent = dilation * (kernel - 1) + 1
+    total = max(extent - stride, 0)
+    pair, extra = (total // 2, total - total // 2), max(stride - extent, 0)
+    y = reference.depthwise_conv_transpose1d(x, taps, stride=stride, dilation=dilation, padding="same")
+    assert y.shape == (1, 5 * stride)
+    np.testing.assert_array_equal(y, naive_transposed(x, taps, (stride,), (pair,), (dilation,), (extra,)))
+
+
+def test_output_padding_may_still_be_reached():
+    """Where the end was cropped, output padding shows what was there."""
+    x, weight = np.array([[1, 2]]), np.array([[[1, 10, 100]]])
+    y = reference.depthwise_conv_transpose1d(x, weight, stride=2, padding=((0, 1),), output_padding=1)
+    np.testing.assert_array_equal(y, [[1, 10, 102, 20, 200]])
+
+
+BAD_TRANSPOSED = {
+    "output padding": dict(output_padding=2, stride=2),
+    "output padding with dilation": dict(output_padding=3, stride=2, dilation=3),
+    "output padding and size": dict(output_padding=1, output_size=8, stride=2),
+    "output padding and same": dict(output_padding=1, padding="same", stride=2),
+    "size too small": dict(output_size=6),
+    "size too large": dict(output_size=8),
+    "size that is not same": dict(output_size=9, padding="same", stride=2),
+    "no size": dict(output_size=0),
+    "negative output padding": dict(output_padding=-1),
+    "full": dict(padding="full"),
+    "causal": dict(padding="causal"),
+    "same_lower": dict(padding="same_lower"),
+    "nothing left": dict(padding=4),
+}
+
+
+@pytest.mark.parametrize("kwargs", BAD_TRANSPOSED.values(), ids=BAD_TRANSPOSED)
+def test_transposed_refusals(kwargs):
+    with pytest.raises(ValueError):
+        reference.depthwise_conv_transpose1d(np.ones((1, 5)), np.ones((1, 1, 3)), **kwargs)
+
+
+def adjoint(linear, shape, grad):
+    """The conjugate transpose of a linear map, applied: one unit vector after another."""
+    result = np.zeros(shape, grad.dtype)
+    for at in np.ndindex(shape):
+        unit = np.zeros(shape, grad.dtype)
+        unit[at] = 1
+        result[at] = np.vdot(linear(unit), grad)
+    return result
+
+
+def gaussian(rng, *shape):
+    return ints(rng, *shape) + 1j * ints(rng, *shape)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("mode", ["zeros", *PAD_MODES])
+@pytest.mark.parametrize("padding", ["same_lower", "full", 1])
+def test_depthwise_gradients_are_adjoint(rank, mode, padding):
+    rng = np.random.default_rng(rank)
+    size, kernel = (5, 4, 3)[:rank], (3, 2, 1)[:rank]
+    words = dict(padding=padding, padding_mode=mode, stride=(2, 1, 2)[:rank], dilation=(1, 2, 1)[:rank])
+    check_adjoint(rng, f"depthwise_conv{rank}d", size, kernel, words, words)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("padding", ["same", 0, 1])
+def test_transposed_gradients_are_adjoint(rank, padding):
+    rng = np.random.default_rng(rank)
+    size, kernel = (4, 3, 2)[:rank], (3, 2, 3)[:rank]
+    words = dict(padding=padding, stride=(2, 3, 2)[:rank], dilation=(1, 2, 1)[:rank])
+    extra = dict(output_padding=0 if padding == "same" else (1, 2, 0)[:rank])
+    check_adjoint(rng, f"depthwise_conv_transpose{rank}d", size, kernel, words | extra, words)
+
+
+def check_adjoint(rng, name, input_size, kernel_size, words, gradient_words):
+    """Compare both gradients with the adjoints of the function, which loops have been compared with."""
+    ways = "", "_input_grad", "_weight_grad"
+    function, of_input, of_weight = (getattr(reference, name + way) for way in ways)
+    x, weight = gaussian(rng, 2, 2, *input_size), gaussian(rng, 2, 2, *kernel_size)
+    grad = gaussian(rng, *function(x, weight, **words).shape)
+    expected = adjoint(lambda unit: function(unit, weight, **words), x.shape, grad)
+    np.testing.assert_array_equal(of_input(grad, weight, input_size, **gradient_words), expected)
+    expected = adjoint(lambda unit: function(x, unit, **words), weight.shape, grad)
+    np.testing.assert_array_equal(of_weight(x, grad, kernel_size, **gradient_words), expected)
+    last = dict(gradient_words, data_format="channels_last")
+    moved = [np.moveaxis(array, 1, -1) for array in (x, grad)]
+    np.testing.assert_array_equal(of_weight(*moved, kernel_size, **last), expected)
+
+
+def test_pointwise_gradients_are_adjoint():
+    rng = np.random.default_rng(0)
+    x, weight, grad = gaussian(rng, 2, 3, 4), gaussian(rng, 5, 3), gaussian(rng, 2, 5, 4)
+    conv = reference.pointwise_conv1d
+    expected = adjoint(lambda unit: conv(unit, weight), x.shape, grad)
+    np.testing.assert_array_equal(reference.pointwise_conv1d_input_grad(grad, weight), expected)
+    expected = adjoint(lambda unit: conv(x, unit), weight.shape, grad)
+    np.testing.assert_array_equal(reference.pointwise_conv1d_weight_grad(x, grad), expected)
+    last = [np.moveaxis(array, 1, -1) for array in (x, grad)]
+    last = reference.pointwise_conv1d_weight_grad(*last, data_format="channels_last")
+    np.testing.assert_array_equal(last, expected)
+
+
+def test_gradients_of_fractions_are_exact():
+    x = np.array([[Fraction(1, n) for n in range(1, 8)]], object)
+    taps = np.array([[[Fraction(1, 3), Fraction(-2, 7)]]], object)
+    y, pullback = reference.separable_conv1d_vjp(
+        x, taps, np.array([[Fraction(1, 2)]], object), None, [Fraction(1, 5)], activation="hardswish"
+    )
+    slopes = (2 * reference.separable_conv1d(x, taps, [[Fraction(1, 2)]], None, [Fraction(1, 5)]) + 3) / 6
+    gx, gw, mixing, none, bias = pullback(np.ones(6, int).reshape(1, 6))
+    assert none is None and bias[0] == slopes.sum() and isinstance(bias[0], Fraction)
+    assert gx[0, 0] == slopes[0, 0] * Fraction(1, 6)
+    assert gw[0, 0, 0] == (slopes[0] * x[0, :6]).sum() / 2
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "float16", "longdouble", "complex64"])
+def test_gradients_keep_types(dtype):
+    x, weight, grad = (np.ones(shape, dtype) for shape in ((1, 4), (1, 1, 2), (1, 3)))
+    assert reference.depthwise_conv1d_input_grad(grad, weight, 4).dtype == dtype
+    assert reference.depthwise_conv1d_weight_grad(x, grad, 2).dtype == dtype
+    assert all(g.dtype == dtype for g in reference.depthwise_conv1d_vjp(x, weight)[1](grad)[:2])
+
+
+@pytest.mark.parametrize("name", [name for name in reference.__all__ if name != "error_bound"])
+def test_names_and_arguments_are_those_of_the_fast_functions(name):
+    ours = inspect.signature(getattr(reference, name)).parameters
+    theirs = inspect.signature(getattr(ds, name)).parameters
+    assert [(p.name, p.default, p.kind) for p in ours.values()] == [
+        (p.name, p.default, p.kind) for p in theirs.values()
+    ]
+    assert getattr(reference, name).__name__ == name
+    assert pickle.loads(pickle.dumps(getattr(reference, name))) is getattr(reference, name)
+
+
+def test_the_bound_of_gradients_bites():
+    """The right result passes, one that is off by ten bounds does not; folding counts the copies."""
+    rng = np.random.default_rng(0)
+    x, grad = (rng.standard_normal(shape).astype("f4") for shape in ((4, 2, 40, 50), (4, 2, 40, 50)))
+    weight = rng.standard_normal((2, 1, 3, 3)).astype("f4")
+    for name, args in {
+        "depthwise_conv2d_input_grad": (grad, weight, (40, 50)),
+        "depthwise_conv2d_weight_grad": (x, grad, 3),
+        "depthwise_conv_transpose2d_input_grad": (grad, weight, (40, 50)),
+        "depthwise_conv_transpose2d_weight_grad": (x, grad, 3),
+    }.items():
+        result = getattr(reference, name)(*args, padding=1)
+        assert assert_equivalent(result, name, *args, padding=1) < 1
+        bound = reference.error_bound(name, *args, padding=1)
+        assert bound.shape == result.shape and bound.dtype == np.float64
+        for wrong in (result + 10 * bound, result * np.nan, result[1:]):
+            with pytest.raises(AssertionError):
+                assert_equivalent(wrong.astype("f4"), name, *args, padding=1)
+    one = reference.error_bound("depthwise_conv2d_input_grad", grad, weight, (40, 50), padding=1)
+    mode = reference.error_bound(
+        "depthwise_conv2d_input_grad", grad, weight, (40, 50), padding=1, padding_mode="edge"
+    )
+    assert mode[0, 0, 0, 0] > one[0, 0, 0, 0]
+    long = np.ones((1, 1, 1 << 20), "f4")
+    bound = reference.error_bound("depthwise_conv1d_weight_grad", long, long, 1)
+    assert 4096 < bound.item() / 2**20 * 2**24 < 4200
+
+
+@pytest.mark.parametrize("name", ["float16", *BFLOAT16])
+def test_the_bound_of_half_precision(name):
+    """What is accumulated in float32 and rounded once is inside, what is rounded at each step is not."""
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((3, 500)).astype(name), rng.standard_normal((3, 1, 15)).astype(name)
+    once = reference.depthwise_conv1d(x.astype("f4"), weight.astype("f4")).astype(name)
+    assert 0.5 < assert_equivalent(once, "depthwise_conv1d", x, weight) <= 1
+    with pytest.raises(AssertionError):
+        assert_equivalent(reference.depthwise_conv1d(x, weight), "depthwise_conv1d", x, weight)
+
+
+EXAMPLES = ("depthwise", "pointwise", "separable", "transposed", "gradients", "pointwise_gradients", "vjp")
+
+
+@pytest.mark.parametrize("name", (*EXAMPLES, "bounds"))
 def test_examples(name):
     assert doctest.testmod(importlib.import_module(f"dsconv.reference.{name}")).failed == 0

@@ -55,6 +55,67 @@ def activate(name, y):
     return ACTIVATIONS[name](y)
 
 
+# ---- derivatives, given the value before the activation ------------------------------------------
+# At a corner the slope is that of the straight side; NaN counts as inside.
+def relu_slope(u):
+    return np.where(u <= 0, 0, 1)
+
+
+def relu6_slope(u):
+    return np.where((u <= 0) | (u >= 6), 0, 1)
+
+
+def hardsigmoid_slope(u):
+    return np.where((u <= -3) | (u >= 3), 0, np.ones_like(u) / 6)
+
+
+def hardswish_slope(u):
+    return np.where(u <= -3, 0, np.where(u >= 3, 1, (2 * u + 3) / 6))
+
+
+def sigmoid_slope(u):
+    return sigmoid(u) * sigmoid(-u)
+
+
+def silu_slope(u):
+    return sigmoid(u) + _damped(u, sigmoid_slope(u))
+
+
+def tanh_slope(u):
+    # 1 - tanh(u)**2, which would cancel
+    return 4 * sigmoid_slope(2 * u)
+
+
+def gelu_slope(u):
+    return normal_cdf(u) + _damped(u, np.exp(-u * u / 2)) / np.sqrt(2 * _pi(u.dtype))
+
+
+def _damped(u, factor):
+    """Return u * factor where the factor vanishes faster than u grows: 0 at infinity, not NaN."""
+    return np.where(factor == 0, 0, u) * factor
+
+
+SLOPES = {
+    "relu": relu_slope,
+    "relu6": relu6_slope,
+    "hardswish": hardswish_slope,
+    "hardsigmoid": hardsigmoid_slope,
+    "silu": silu_slope,
+    "sigmoid": sigmoid_slope,
+    "tanh": tanh_slope,
+    "gelu": gelu_slope,
+}
+
+
+def through_activation(name, u, gradient):
+    """Return the gradient before the activation from that after it: 0 where the slope is 0."""
+    if name is None:
+        return gradient
+    slope = SLOPES[name](u)
+    zero = np.zeros_like(gradient)
+    return np.where(slope == 0, zero, slope.astype(gradient.dtype) * gradient)
+
+
 def normal_cdf(x):
     """Return (1 + erf(x / sqrt 2)) / 2."""
     if x.dtype == object:
@@ -63,7 +124,7 @@ def normal_cdf(x):
         return (1 + erf_series(x / np.sqrt(np.longdouble(2)))) / 2
     # erfc keeps the left tail, where 1 + erf would cancel
     halves = [math.erfc(-value / math.sqrt(2)) / 2 for value in x.ravel().tolist()]
-    dtype = x.dtype if np.issubdtype(x.dtype, np.floating) else np.float64
+    dtype = np.float64 if x.dtype.kind in "bui" else x.dtype
     return np.array(halves, dtype).reshape(x.shape)
 
 
@@ -79,5 +140,9 @@ def erf_series(x):
         total = total + term
         if not np.any(np.abs(term) > np.finfo(np.longdouble).eps / 8 * np.abs(total)):
             break
-    pi = 4 * np.arctan(np.longdouble(1))
-    return 2 / np.sqrt(pi) * np.exp(-x * x) * total
+    return 2 / np.sqrt(_pi(x.dtype)) * np.exp(-x * x) * total
+
+
+def _pi(dtype):
+    """Return pi, to the precision of longdouble if that is the type."""
+    return 4 * np.arctan(np.longdouble(1)) if dtype == np.longdouble else np.pi

@@ -6,6 +6,19 @@ import re
 import numpy as np
 
 DATA_FORMATS = ("channels_first", "channels_last")
+OPERATIONS = (
+    "depthwise_conv",
+    "pointwise_conv",
+    "separable_conv",
+    "depthwise_conv_transpose",
+    "separable_conv_transpose",
+    "depthwise_conv_input_grad",
+    "depthwise_conv_weight_grad",
+    "depthwise_conv_transpose_input_grad",
+    "depthwise_conv_transpose_weight_grad",
+    "pointwise_conv_input_grad",
+    "pointwise_conv_weight_grad",
+)
 _INT64_MAX = 2**63 - 1
 
 
@@ -38,12 +51,19 @@ def integers(value, name, rank, minimum):
     return tuple(integer(entry, name, minimum) for entry in value)
 
 
+def name_of(operation, rank):
+    """Return `"depthwise_conv2d_input_grad"` for `("depthwise_conv_input_grad", 2)`."""
+    stem, suffix = re.fullmatch(r"(.+?)(_input_grad|_weight_grad|_vjp|)", operation).groups()
+    return f"{stem}{rank}d{suffix}"
+
+
 def split_name(name):
-    """Return `("depthwise_conv", 2)` for `"depthwise_conv2d"`."""
-    match = re.fullmatch(r"(depthwise_conv|pointwise_conv|separable_conv)([123])d", name)
-    if match is None:
+    """Return `("depthwise_conv_input_grad", 2)` for `"depthwise_conv2d_input_grad"`, and so on."""
+    match = re.fullmatch(r"(\w+?)([123])d(_\w+)?", name)
+    operation = match and match[1] + (match[3] or "")
+    if operation not in OPERATIONS:
         raise ValueError(f"unknown function {name!r}: needed depthwise_conv2d, separable_conv1d or such")
-    return match[1], int(match[2])
+    return operation, int(match[2])
 
 
 def to_arrays(dtype, casting, *values):
@@ -58,14 +78,20 @@ def to_arrays(dtype, casting, *values):
     return [None if array is None else array.astype(common) for array in arrays]
 
 
-def channels_first(x, rank, data_format):
-    """Return x as `(..., C, *spatial)`."""
+def conjugate(array):
+    """Return the complex conjugate; NumPy would turn bools into integers."""
+    return np.conjugate(array) if array.dtype.kind in "cO" else array
+
+
+def channels_first(x, rank, data_format, name="x"):
+    """Return the feature map `name` as `(..., C, *spatial)`."""
     if not isinstance(data_format, str):
         raise TypeError(f"data_format must be a string, got {data_format!r}")
     if data_format not in DATA_FORMATS:
         raise ValueError(f"data_format must be one of {DATA_FORMATS}, got {data_format!r}")
     if x.ndim < rank + 1:
-        raise ValueError(f"x must have at least {rank + 1} axes (channels and {rank} spatial), got {x.shape}")
+        needed = f"{rank + 1} axes (channels and {rank} spatial)"
+        raise ValueError(f"{name} must have at least {needed}, got {x.shape}")
     return np.moveaxis(x, -1, -rank - 1) if data_format == "channels_last" else x
 
 

@@ -7,54 +7,31 @@ A sum of n products, in any order, fused or not, is off by at most
 where u is the unit roundoff of the accumulating type and eta its smallest subnormal number. What comes in
 with an error e adds |w| conv e. An activation multiplies the error by its Lipschitz constant and adds its own
 (`OWN_ERRORS`), and rounding to the type of the result adds max(u_out*|y|, eta_out/2).
+
+The long sums of weight gradients are pairwise over blocks of at most `BLOCK` products, so that n, the longest
+way of a product through the additions, is that of a block and then of the tree above.
 """
 
 import inspect
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import depthwise, pointwise, separable
-from .activations import activate
-from .arguments import channels_first, split_name
-from .depthwise import depthwise_stage
-from .padding import Geometry
-from .pointwise import pointwise_stage
+from . import depthwise, gradients, pointwise, pointwise_gradients, separable, transposed
+from .arguments import integers, name_of, split_name
+from .padding import Geometry, pad, resolve_padding
+from .precision import Approximate, Precision
 
-_MODULES = {"depthwise_conv": depthwise, "pointwise_conv": pointwise, "separable_conv": separable}
-_WIDER = {"f": np.float64, "d": np.longdouble, "F": np.complex128, "D": np.clongdouble}
-_ACCUMULATING = {
-    "float16": "f",
-    "bfloat16": "f",
-    "float32": "f",
-    "float64": "d",
-    "complex64": "F",
-    "complex128": "D",
-}
+BLOCK = 4096
+_SPARE = 4  # additions besides those of the block and of the tree
 
-LIPSCHITZ = {
-    "relu": 1,
-    "relu6": 1,
-    "hardswish": 1.5,
-    "hardsigmoid": 1 / 6,
-    "silu": 1.1,  # 1.0998 at x = 2.4
-    "sigmoid": 0.25,
-    "tanh": 1,
-    "gelu": 1.13,  # 1.1289 at x = sqrt 2
-}
-
-#: The error of an activation itself, given u, the smallest normal number, |argument| and |value|. Where exp
-#: takes part, results below the normal range may be flushed.
-OWN_ERRORS = {
-    "relu": lambda u, tiny, x, y: 0 * x,
-    "relu6": lambda u, tiny, x, y: 0 * x,
-    "hardswish": lambda u, tiny, x, y: 4 * u * x,
-    "hardsigmoid": lambda u, tiny, x, y: 4 * u + 0 * x,
-    "silu": lambda u, tiny, x, y: 8 * u * y + (1 + x) * tiny,
-    "sigmoid": lambda u, tiny, x, y: 8 * u * y + tiny,
-    "tanh": lambda u, tiny, x, y: 8 * u * y + tiny,
-    "gelu": lambda u, tiny, x, y: 8 * u * x + tiny,  # 1 + erf cancels on the left
-}
+_MODULES = (depthwise, pointwise, separable, transposed, gradients, pointwise_gradients)
+_GEOMETRY = frozenset(
+    ("stride", "padding", "dilation", "padding_mode", "output_padding", "output_size", "input_size")
+    + ("kernel_size", "data_format")
+)
 
 
 def error_bound(name, *args, **kwargs):
@@ -94,162 +71,116 @@ def expected_and_bound(name, *args, **kwargs):
     call = bind(name, args, kwargs)
     precision = Precision.of(call)
     with np.errstate(all="ignore"):
-        x, *arrays = precision.widen(call, rank)
-        approximate = Approximate(x, None)
-        geometry = None if operation == "pointwise_conv" else _geometry(rank, call)
-        if operation == "depthwise_conv":
-            approximate = precision.depthwise(approximate, *arrays, geometry)
-        elif operation == "pointwise_conv":
-            approximate = precision.pointwise(approximate, *arrays, rank)
-        else:
-            depthwise_weight, pointwise_weight, depthwise_bias, pointwise_bias = arrays
-            approximate = precision.depthwise(approximate, depthwise_weight, depthwise_bias, geometry)
-            approximate = precision.activate(call["depthwise_activation"], approximate)
-            approximate = precision.pointwise(approximate, pointwise_weight, pointwise_bias, rank)
-        value, bound = precision.round(precision.activate(call["activation"], approximate))
-    if call["data_format"] == "channels_last":
-        value, bound = np.moveaxis(value, -rank - 1, -1), np.moveaxis(bound, -rank - 1, -1)
-    return value, bound
+        arrays = precision.widen(call)
+        steps = STEPS[operation]
+        approximate = Approximate(arrays[steps[0].first], None)
+        for step in steps:
+            approximate = step.take(precision, rank, call, arrays, approximate)
+        return precision.round(approximate)
 
 
 def bind(name, args, kwargs):
-    function = getattr(_MODULES[split_name(name)[0]], name)
-    bound = inspect.signature(function).bind(*args, **kwargs)
+    """Return the arguments of a call by name, defaults included."""
+    bound = inspect.signature(_function(name)).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
 
 
-def _geometry(rank, call):
-    return Geometry.parse(rank, call["stride"], call["padding"], call["dilation"], call["padding_mode"])
+def _function(name):
+    split_name(name)
+    return next(getattr(module, name) for module in _MODULES if hasattr(module, name))
 
 
-def loop_dtype(call):
-    """Return the type in which the fast functions compute a call: integers become floats."""
-    if call["dtype"] is not None:
-        return np.dtype(call["dtype"])
-    arrays = [np.asarray(call[key]) for key in _array_names(call) if call[key] is not None]
-    common = np.result_type(*arrays)
-    if common.kind in "bui":
-        common = np.result_type(common, np.float32)
-        common = np.dtype(np.float32) if common == np.float16 else common
-    return common.newbyteorder("=")
+# ---- how many terms a sum has --------------------------------------------------------------------
+def _taps(rank, call, maps, weight):
+    return np.prod(weight.shape[-rank:], dtype=float)
 
 
-def _array_names(call):
-    """Yield the names of the array arguments, x first."""
-    return [key for key in call if key == "x" or key.endswith("weight") or key.endswith("bias")]
+def _channels(rank, call, maps, weight):
+    return maps.shape[-1 if call["data_format"] == "channels_last" else -rank - 1]
 
 
+def _taps_and_multipliers(rank, call, maps, weight):
+    return _taps(rank, call, maps, weight) * weight.shape[1]
+
+
+def _folded_taps(rank, call, maps, weight):
+    """Under a padding mode, the terms of all the padded positions that are copies of one element."""
+    return _taps_and_multipliers(rank, call, maps, weight) * _copies(rank, call, weight.shape[2:])
+
+
+def _copies(rank, call, kernel):
+    """Return how often padding repeats an element, at most."""
+    geometry = Geometry.parse(rank, *(call[key] for key in ("stride", "padding", "dilation", "padding_mode")))
+    if geometry.padding_mode == "constant":
+        return 1
+    size = integers(call["input_size"], "input_size", rank, 1)
+    pairs = resolve_padding(geometry, size, kernel)
+    sources = [pad(np.arange(n), (pair,), geometry.padding_mode) for n, pair in zip(size, pairs, strict=True)]
+    return math.prod(int(np.bincount(source).max()) for source in sources)
+
+
+def _pixels(rank, call, maps, other):
+    """Products summed over the leading axes and pixels, block by block."""
+    products = maps.size // max(_channels(rank, call, maps, other), 1)
+    return min(products, BLOCK) + math.log2(max(products / BLOCK, 1)) + _SPARE
+
+
+def _pixels_of_output(rank, call, x, grad_output):
+    return _pixels(rank, call, grad_output, x)
+
+
+# ---- the operations ------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Approximate:
-    """An exact value (up to the wide type), and by how much the computed one may differ; None is 0."""
+class Step:
+    """One linear map with its bias and activation, by the names of the arguments that it takes."""
 
-    value: np.ndarray
-    error: np.ndarray | None
+    operation: str
+    first: str
+    second: str
+    terms: Callable
+    bias: str | None = None
+    activation: str | None = None
 
+    def take(self, precision, rank, call, arrays, approximate):
+        """Return what comes out, where `approximate` comes in for the first argument."""
+        function = _function(name_of(self.operation, rank))
+        keys = _GEOMETRY.intersection(inspect.signature(function).parameters)
+        words = {key: call[key] for key in keys}
 
-@dataclass(frozen=True)
-class Precision:
-    """The types of one call, and the error analysis of one step in them."""
+        def linear(first, second, bias):
+            return function(first, second, **words, **({} if bias is None else {"bias": bias}))
 
-    loop: np.dtype
-    out: np.dtype
+        def terms():
+            return self.terms(rank, call, approximate.value, arrays[self.second])
 
-    @classmethod
-    def of(cls, call):
-        loop = loop_dtype(call)
-        if loop.name not in _ACCUMULATING:
-            raise TypeError(f"there is no bound for {loop}: needed one of {tuple(_ACCUMULATING)}")
-        out = call["out"]
-        if out is not None and not isinstance(out, np.ndarray):
-            raise TypeError(f"out must be an array, got {type(out).__name__}")
-        return cls(loop, loop if out is None else out.dtype)
-
-    @property
-    def accumulating(self):
-        return np.dtype(_ACCUMULATING[self.loop.name])
-
-    @property
-    def wide(self):
-        return np.dtype(_WIDER[self.accumulating.char])
-
-    def unit(self):
-        return half_ulp(self.accumulating)
-
-    def widen(self, call, rank):
-        """Return the arrays, rounded to the type of the loop as the call rounds them, then widened."""
-        arrays = [None if call[key] is None else np.asarray(call[key]) for key in _array_names(call)]
-        for array in arrays:
-            if array is not None and not np.can_cast(array.dtype, self.loop, call["casting"]):
-                raise TypeError(f"cannot cast an input from {array.dtype} to {self.loop}")
-        arrays = [None if array is None else array.astype(self.loop).astype(self.wide) for array in arrays]
-        return [channels_first(arrays[0], rank, call["data_format"]), *arrays[1:]]
-
-    def depthwise(self, x, weight, bias, geometry):
-        def conv(x, weight, bias):
-            return depthwise_stage(x, weight, bias, geometry)
-
-        return self.linear(conv, x, weight, bias, np.prod(weight.shape[-geometry.rank :], dtype=float))
-
-    def pointwise(self, x, weight, bias, rank):
-        def conv(x, weight, bias):
-            return pointwise_stage(x, weight, bias, rank)
-
-        return self.linear(conv, x, weight, bias, x.value.shape[-rank - 1])
-
-    def linear(self, conv, x, weight, bias, terms):
-        """Return a sum of `terms` products and the bias, for an x that is itself only approximate."""
-        terms = terms + (bias is not None)
-        magnitude = conv(np.abs(x.value), np.abs(weight), None if bias is None else np.abs(bias))
-        inherited = 0 if x.error is None else conv(x.error, np.abs(weight), None)
-        error = self.gamma(terms) * (magnitude + inherited) + inherited + self.underflow(terms)
-        largest = np.finfo(self.accumulating).max
-        error = np.where(magnitude + error <= largest, error, np.inf)
-        return Approximate(conv(x.value, weight, bias), error)
-
-    def gamma(self, terms):
-        """Return gamma_n; a complex product is two real ones added, in each of two parts."""
-        if self.accumulating.kind == "c":
-            terms, factor = terms + 2, np.sqrt(self.wide.type(2).real)
-        else:
-            factor = 1
-        product = terms * self.unit()
-        return factor * product / (1 - product) if product < 1 else np.inf
-
-    def underflow(self, terms):
-        eta = np.finfo(self.accumulating).smallest_subnormal
-        return (terms + 1) * (2 if self.accumulating.kind == "c" else 1) * self.real(eta)
-
-    def real(self, number):
-        return self.wide.type(number).real
-
-    def activate(self, name, x):
-        value = activate(name, x.value)
-        if name is None:
-            return x
-        tiny = self.real(np.finfo(self.accumulating).smallest_normal)
-        error = self.real(LIPSCHITZ[name]) * x.error
-        # the activation meets, and yields, what was computed, not what is exact
-        reach = np.abs(x.value) + x.error, np.abs(value) + error
-        return Approximate(value, error + OWN_ERRORS[name](self.unit(), tiny, *reach))
-
-    def round(self, x):
-        """Return the value, and the error after rounding to the type of the result; NaN becomes no claim."""
-        eta = self.real(_limits(self.out).smallest_subnormal)
-        rounding = np.maximum(half_ulp(self.out) * (np.abs(x.value) + x.error), eta / 2)
-        bound = x.error + rounding
-        reaches = np.abs(x.value) + bound <= self.real(_limits(self.out).max)
-        return x.value, np.where(reaches, bound, np.inf)
+        operands = approximate, arrays[self.second], arrays.get(self.bias)
+        result = precision.linear(linear, *operands, terms)
+        return precision.activate(call.get(self.activation), result)
 
 
-def _limits(dtype):
-    if dtype.name == "bfloat16":
-        import ml_dtypes
+def _separable(first):
+    return (
+        Step(first, "x", "depthwise_weight", _taps, "depthwise_bias", "depthwise_activation"),
+        Step("pointwise_conv", "x", "pointwise_weight", _channels, "pointwise_bias", "activation"),
+    )
 
-        return ml_dtypes.finfo(dtype)
-    return np.finfo(dtype)
 
-
-def half_ulp(dtype):
-    """Return the unit roundoff: 2**-24 for float32."""
-    return np.longdouble(_limits(dtype).eps) / 2
+_TRANSPOSED = "depthwise_conv_transpose"
+STEPS = {
+    "depthwise_conv": (Step("depthwise_conv", "x", "weight", _taps, "bias", "activation"),),
+    "pointwise_conv": (Step("pointwise_conv", "x", "weight", _channels, "bias", "activation"),),
+    "separable_conv": _separable("depthwise_conv"),
+    _TRANSPOSED: (Step(_TRANSPOSED, "x", "weight", _taps, "bias", "activation"),),
+    "separable_conv_transpose": _separable(_TRANSPOSED),
+} | {
+    operation: (Step(operation, first, second, terms),)
+    for operation, first, second, terms in (
+        ("depthwise_conv_input_grad", "grad_output", "weight", _folded_taps),
+        ("depthwise_conv_weight_grad", "x", "grad_output", _pixels_of_output),
+        ("depthwise_conv_transpose_input_grad", "grad_output", "weight", _taps_and_multipliers),
+        ("depthwise_conv_transpose_weight_grad", "x", "grad_output", _pixels),
+        ("pointwise_conv_input_grad", "grad_output", "weight", _channels),
+        ("pointwise_conv_weight_grad", "x", "grad_output", _pixels_of_output),
+    )
+}

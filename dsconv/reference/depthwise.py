@@ -6,13 +6,12 @@
 A tap that falls outside x is skipped under zero padding, and meets what `numpy.pad` puts there otherwise.
 """
 
-import itertools
-
 import numpy as np
 
 from .activations import activate
 from .arguments import channels_first, finish, to_arrays
 from .padding import Geometry, output_size, pad, resolve_padding
+from .taps import gather
 
 
 def depthwise_conv1d(
@@ -172,40 +171,9 @@ def depthwise_stage(x, weight, bias, geometry):
     size = output_size(x.shape[-rank:], kernel, pairs, geometry)
     if geometry.padding_mode != "constant":
         x, pairs = pad(x, pairs, geometry.padding_mode), ((0, 0),) * rank
-    y = sum_of_taps(x, weight, pairs, size, geometry)
+    y = gather(np.expand_dims(x, -rank - 1), weight, size, [low for low, _ in pairs], geometry)
     y = y.reshape(*y.shape[: -rank - 2], channels * multiplier, *size)
     return add_bias(y, bias, rank)
-
-
-def sum_of_taps(x, weight, pairs, size, geometry):
-    """Add up tap by tap, each over the outputs for which it falls inside x."""
-    rank = geometry.rank
-    lead = np.broadcast_shapes(x.shape[: -rank - 1], weight.shape[: -rank - 2])
-    total = np.zeros((*lead, *weight.shape[-rank - 2 : -rank], *size), np.result_type(x, weight))
-    every_multiplier = np.expand_dims(x, -rank - 1)
-    for tap in itertools.product(*(range(k) for k in weight.shape[-rank:])):
-        reach = [
-            reached(
-                tap[axis] * geometry.dilation[axis] - pairs[axis][0],
-                x.shape[axis - rank],
-                size[axis],
-                geometry.stride[axis],
-            )
-            for axis in range(rank)
-        ]
-        outputs, inputs = zip(*reach, strict=True)
-        factor = weight[(..., *tap, *(np.newaxis,) * rank)]
-        total[(..., *outputs)] += factor * every_multiplier[(..., *inputs)]
-    return total
-
-
-def reached(offset, size, outputs, stride):
-    """Return the outputs q whose input `q*stride + offset` exists, and those inputs, as two slices."""
-    first = max(0, -(offset // stride))
-    last = min(outputs - 1, (size - 1 - offset) // stride)
-    if last < first:
-        return slice(0, 0), slice(0, 0)
-    return slice(first, last + 1), slice(first * stride + offset, last * stride + offset + 1, stride)
 
 
 def split_channels(weight, channels, rank):

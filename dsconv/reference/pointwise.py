@@ -139,7 +139,8 @@ def pointwise_stage(x, weight, bias, rank):
         lead = np.broadcast_shapes(x.shape[: -rank - 1], weight.shape[:-2])
         y = np.zeros((*lead, weight.shape[-2], pixels.shape[-1]), x.dtype)
     else:
-        y = np.matmul(weight, pixels)
+        # of bfloat16, matmul makes float32
+        y = np.matmul(weight, pixels).astype(x.dtype, copy=False)
     return add_bias(y.reshape(*y.shape[:-1], *spatial), bias, rank)
 
 
