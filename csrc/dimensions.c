@@ -70,20 +70,22 @@ static int refuse_fit(const bound *b, dsc_fit fit, int axis, const dsc_extent *e
 static int refuse_transposed(const bound *b, dsc_fit fit, int axis, const dsc_extent *e, dsc_int wanted)
 {
     const dsc_geometry *g = &b->geometry;
+    const char *rule = g->padding == DSC_EXPLICIT ?
+        "(in - 1)*stride - low - high + dilation*(kernel-1) + 1 + output_padding" : "in*stride";
+    bool given = is_gradient(b) || b->sized;
     dsc_int least = 0, most = 0;
     if (fit == DSC_EMPTY_KERNEL || fit == DSC_OVERFLOW)
         return refuse_fit(b, fit, axis, e);
     dsc_transposed_range(g, axis, e->in[axis], e->kernel[axis], &least, &most);
     if (fit == DSC_EMPTY_OUTPUT)
-        PyErr_Format(PyExc_ValueError, "%s: the output size along the %s, (in - 1)*stride - low - high + "
-                     "dilation*(kernel-1) + 1 + output_padding, must be at least 1; it is %lld with input %lld, kernel %lld",
-                     b->name, axis_name(axis), (long long)(wanted ? wanted : least + g->extra[axis]),
+        PyErr_Format(PyExc_ValueError, "%s: the output size along the %s, %s, must be at least 1; it is %lld with input "
+                     "%lld, kernel %lld", b->name, axis_name(axis), rule, (long long)(given ? wanted : least + g->extra[axis]),
                      (long long)e->in[axis], (long long)e->kernel[axis]);
-    else if (is_gradient(b) || b->sized)
-        PyErr_Format(PyExc_ValueError, "%s: %s has size %lld along its %s, needs %lld to %lld: (in - 1)*stride - low - high "
-                     "+ dilation*(kernel-1) + 1 and less than max(stride, dilation) more, with input %lld, kernel %lld",
+    else if (given)
+        PyErr_Format(PyExc_ValueError, "%s: %s has size %lld along its %s, needs at least %lld and at most %lld: %s, where "
+                     "output_padding is less than max(stride, dilation), with input %lld, kernel %lld",
                      b->name, is_gradient(b) ? "grad_output" : "output_size", (long long)wanted, axis_name(axis),
-                     (long long)least, (long long)most, (long long)e->in[axis], (long long)e->kernel[axis]);
+                     (long long)least, (long long)most, rule, (long long)e->in[axis], (long long)e->kernel[axis]);
     else
         PyErr_Format(PyExc_ValueError, "%s: output_padding must be less than max(stride, dilation) = %lld along the %s, "
                      "got %lld", b->name, (long long)(most - least + 1), axis_name(axis), (long long)g->extra[axis]);

@@ -158,45 +158,53 @@ static int add_loops(PyObject *ufunc)
     return 0;
 }
 
-/* Is it bfloat16 of ml_dtypes? Whoever has an array of it has imported that. -1: error */
-static int is_bfloat16(PyArray_DTypeMeta *type)
+/* New reference to the class of bfloat16 where ml_dtypes has been imported, as whoever has an array of it has; else NULL,
+ * with an exception only if something failed. */
+static PyArray_DTypeMeta *bfloat16_type(void)
 {
     PyObject *modules = PySys_GetObject("modules"), *name = PyUnicode_FromString("ml_dtypes"), *module, *scalar;
     PyArray_Descr *descr = NULL;
-    int found = -1;
-    if (!name || !modules)
-        return -1;
-    module = PyDict_GetItemWithError(modules, name);
-    Py_DECREF(name);
-    if (!module)
-        return PyErr_Occurred() ? -1 : 0;
-    if (!(scalar = PyObject_GetAttrString(module, "bfloat16")))
-        return -1;
+    PyArray_DTypeMeta *type = NULL;
+    module = name && modules ? PyDict_GetItemWithError(modules, name) : NULL;
+    Py_XDECREF(name);
+    if (!module || !(scalar = PyObject_GetAttrString(module, "bfloat16")))
+        return NULL;
     if (PyArray_DescrConverter(scalar, &descr) == NPY_SUCCEED)
-        found = NPY_DTYPE(descr) == type;
+        type = (PyArray_DTypeMeta *)Py_NewRef((PyObject *)NPY_DTYPE(descr));
     Py_XDECREF(descr);
     Py_DECREF(scalar);
-    return found;
+    return type;
 }
 
-/* A new reference to bfloat16, for which there is a loop from the first time on that it is seen. */
-static PyArray_DTypeMeta *bfloat16_loop(PyObject *ufunc, PyArray_DTypeMeta *type)
+/* Add a loop for bfloat16, once, if there is such a type by now. NumPy asks the promoter only for types without a loop, and
+ * does not ask where it would change nothing: so this is tried when the ufunc is made and again in the promoter. */
+static int add_bfloat16(PyObject *ufunc)
 {
     bound *b = PyCapsule_GetPointer(((PyUFuncObject *)ufunc)->obj, NULL);
-    if (!b->has_bfloat16 && add_loop(ufunc, type, loop_bf16) < 0)
-        return NULL;
-    b->has_bfloat16 = true;
-    Py_INCREF(type);
-    return type;
+    PyArray_DTypeMeta *type = b->has_bfloat16 ? NULL : bfloat16_type();
+    if (type && add_loop(ufunc, type, loop_bf16) == 0)
+        b->has_bfloat16 = true;
+    Py_XDECREF(type);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* A new reference to `type` if that is bfloat16, NULL otherwise. */
+static PyArray_DTypeMeta *if_bfloat16(PyObject *ufunc, PyArray_DTypeMeta *type)
+{
+    PyArray_DTypeMeta *bfloat16 = bfloat16_type();
+    if (bfloat16 && bfloat16 == type && add_bfloat16(ufunc) == 0)
+        return bfloat16;
+    Py_XDECREF(bfloat16);
+    return NULL;
 }
 
 /* The data type that all operands are brought to, from the one they have in common. */
 static PyArray_DTypeMeta *working_type(PyObject *ufunc, PyArray_DTypeMeta *common)
 {
     const bound *b = bound_of(ufunc);
-    int bfloat16 = common->type_num >= NPY_USERDEF ? is_bfloat16(common) : 0;
-    if (bfloat16)
-        return bfloat16 < 0 ? NULL : bfloat16_loop(ufunc, common);
+    PyArray_DTypeMeta *bfloat16 = common->type_num >= NPY_USERDEF ? if_bfloat16(ufunc, common) : NULL;
+    if (bfloat16 || PyErr_Occurred())
+        return bfloat16;
     switch (common->type_num) {
     case NPY_BOOL: case NPY_BYTE: case NPY_UBYTE: case NPY_SHORT: case NPY_USHORT: case NPY_FLOAT:
         return type_class(NPY_FLOAT);
@@ -273,7 +281,7 @@ static PyObject *make_ufunc(PyObject *capsule)
     /* Without the element-wise overlap assumption of ordinary ufuncs: out=x must be buffered. */
     u->op_flags[b->operands - 1] = NPY_ITER_WRITEONLY | NPY_ITER_UPDATEIFCOPY | NPY_ITER_ALIGNED | NPY_ITER_ALLOCATE |
                                    NPY_ITER_NO_BROADCAST | NPY_ITER_NO_SUBTYPE;
-    if (add_loops(ufunc) < 0 || add_promoter(ufunc) < 0)
+    if (add_loops(ufunc) < 0 || add_bfloat16(ufunc) < 0 || add_promoter(ufunc) < 0)
         Py_CLEAR(ufunc);
     return ufunc;
 }

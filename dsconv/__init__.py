@@ -27,19 +27,23 @@ except ImportError as error:
         "for another Python, NumPy or system: reinstall numpy-dsconv (in a source tree: pip install -e .)."
     ) from error
 
-from . import functional
+from . import functional, gradients
 from .functional import *  # noqa: F403
-from .geometry import conv_output_size
+from .gradients import *  # noqa: F403
 from .gufuncs import gufunc
 from .runtime import available_isas, get_num_threads, isa, num_threads, set_num_threads, show_config
+from .sizes import conv_output_size, conv_transpose_output_size
+from .streaming import Stream1d
 
 # imported at first use, so that `import dsconv` stays cheap
 _LAZY = ("reference", "testing")
 
 __all__ = [
+    "Stream1d",
     "__version__",
     "available_isas",
     "conv_output_size",
+    "conv_transpose_output_size",
     "get_num_threads",
     "gufunc",
     "isa",
@@ -47,7 +51,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
-__all__ += functional.__all__
+__all__ += functional.__all__ + gradients.__all__
 
 
 def __getattr__(name):

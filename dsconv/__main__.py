@@ -11,11 +11,11 @@ OUT_OF_BOUND, BAD_USAGE = 1, 2
 
 # heading, width, what stands in the column; the first four are set to the left
 COLUMNS = [
-    ("operation", 16, lambda line: line["operation"]),
-    ("details", 34, lambda line: line["details"]),
+    ("operation", 38, lambda line: line["operation"]),
+    ("details", 38, lambda line: line["details"]),
     ("input", 10, lambda line: "x".join(map(str, line["shape"]))),
     ("channels", 8, lambda line: line["data_format"].removeprefix("channels_")),
-    ("dtype", 7, lambda line: line["dtype"]),
+    ("dtype", 10, lambda line: line["dtype"]),
     ("kernels", 8, lambda line: line["kernel_set"]),
     ("of bound", 8, lambda line: f"{line['error_of_bound']:.3f}"),
     ("MMAC", 5, lambda line: f"{line['macs'] / 1e6:.1f}"),
@@ -76,10 +76,10 @@ def run_all(picture, verbose):
     if verbose:
         show(None)
     lines = []
-    for case in demonstration.CASES:
-        lines.append(demonstration.run(case, picture))
+    for line in demonstration.run_all(picture):
+        lines.append(line)
         if verbose:
-            show(lines[-1])
+            show(line)
     return lines
 
 

@@ -1,214 +1,48 @@
-"""What the console command runs: a table of operations on arrays cut from a photo, each one checked.
-
-A new case is one row of `CASES`; a new family of operations is one row of `FAMILIES` too.
-"""
+"""What the console command does: it runs the cases on a photo, checks each, and draws the photo in ink."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
 
 from . import functional, reference
-from .images import luminance
+from .demonstration_cases import CASES, FAMILIES, cut
 from .reference.bounds import expected_and_bound
 from .runtime import isa
-
-SIDE_LEAST, SIDE_MOST = 96, 192
-SIGNAL_CHANNELS = 64
-DEPTH, SHIFT = 8, 2
-BLOCK = 4
+from .streaming import Stream1d
 
 
-# ---- what is cut from the photo ------------------------------------------------------------------
-def cut(picture):
-    """The middle of a picture, at most 192 pixels a side; a smaller one is mirrored up to 96."""
-    for axis in 0, 1:
-        size = picture.shape[axis]
-        start = max((size - SIDE_MOST) // 2, 0)
-        picture = np.take(picture, range(start, min(start + SIDE_MOST, size)), axis)
-    missing = [(0, max(SIDE_LEAST - size, 0)) for size in picture.shape[:2]]
-    return np.pad(picture, (*missing, (0, 0)), mode="symmetric")
-
-
-def image(picture):
-    """Three channels: (3, h, w), from 0 to 1."""
-    return np.moveaxis(picture, -1, 0) / 255
-
-
-def signal(picture):
-    """The scan lines of the luminance, end to end and then dealt out to 64 channels."""
-    line = (luminance(picture) / 255).ravel()
-    return line[: line.size // SIGNAL_CHANNELS * SIGNAL_CHANNELS].reshape(SIGNAL_CHANNELS, -1)
-
-
-def features(picture):
-    """48 channels: every block of 4 x 4 pixels becomes one pixel."""
-    x = image(picture)
-    height, width = (size // BLOCK for size in x.shape[1:])
-    x = x[:, : height * BLOCK, : width * BLOCK].reshape(3, height, BLOCK, width, BLOCK)
-    return x.transpose(0, 2, 4, 1, 3).reshape(-1, height, width)
-
-
-def volume(picture):
-    """Overlapping crops of the features, each shifted by 2 pixels, stacked as depth."""
-    x = features(picture)
-    height, width = (size - SHIFT * (DEPTH - 1) for size in x.shape[1:])
-    crops = [x[:, SHIFT * i : SHIFT * i + height, SHIFT * i : SHIFT * i + width] for i in range(DEPTH)]
-    return np.stack(crops, axis=1)
-
-
-# ---- families of operations ----------------------------------------------------------------------
-@dataclass(frozen=True)
-class Case:
-    """One operation on one array; `kernel` is the size along every axis, `keywords` go to the function."""
-
-    operation: str
-    rank: int
-    source: Callable
-    kernel: int = 1
-    multiplier: int = 1
-    outputs: int = 0
-    bias: bool = False
-    dtype: str = "float32"
-    keywords: dict = field(default_factory=dict)
-
-    @property
-    def function(self):
-        return f"{self.operation}{self.rank}d"
-
-    @property
-    def taps(self):
-        return self.kernel**self.rank
-
-    @property
-    def data_format(self):
-        return self.keywords.get("data_format", "channels_first")
-
-    @property
-    def details(self):
-        """The case in words: kernel, channels, and keywords that are not what most cases have."""
-        words = [f"k{self.kernel}"] if self.kernel > 1 else []
-        words += [f"x{self.multiplier}"] if self.multiplier > 1 else []
-        words += [f"to {self.outputs}"] if self.outputs else []
-        words += ["bias"] if self.bias else []
-        for name, value in self.keywords.items():
-            if name != "data_format" and value != "same":
-                words.append(f"{name} {value}" if isinstance(value, int) else value)
-        return " ".join(words)
-
-
-def depthwise_operands(case, channels, draw):
-    hidden = channels * case.multiplier
-    weight = draw(channels, case.multiplier, *[case.kernel] * case.rank, terms=case.taps)
-    return [weight, *([draw(hidden)] if case.bias else [])]
-
-
-def pointwise_operands(case, channels, draw):
-    return [draw(case.outputs, channels, terms=channels), *([draw(case.outputs)] if case.bias else [])]
-
-
-def separable_operands(case, channels, draw):
-    hidden = channels * case.multiplier
-    depthwise, *depthwise_bias = depthwise_operands(case, channels, draw)
-    pointwise, *pointwise_bias = pointwise_operands(case, hidden, draw)
-    return [depthwise, pointwise, *depthwise_bias, *pointwise_bias]
-
-
-def depthwise_macs(case, channels, pixels):
-    hidden = channels * case.multiplier
-    return hidden * case.taps * pixels, channels * hidden * case.taps * pixels
-
-
-def pointwise_macs(case, channels, pixels):
-    return (channels * case.outputs * pixels,) * 2
-
-
-def separable_macs(case, channels, pixels):
-    hidden = channels * case.multiplier
-    return hidden * (case.taps + case.outputs) * pixels, channels * case.outputs * case.taps * pixels
-
-
-@dataclass(frozen=True)
-class Family:
-    """What rows of one operation have in common.
-
-    `operands(case, channels, draw)` makes the arguments after x. `macs(case, channels, pixels)` counts
-    multiply-adds for so many pixels of the result, all taps, padding too: the operation's own, and those of
-    the standard convolution that it stands for.
-    """
-
-    operands: Callable
-    macs: Callable
-
-
-FAMILIES = {
-    "depthwise_conv": Family(depthwise_operands, depthwise_macs),
-    "pointwise_conv": Family(pointwise_operands, pointwise_macs),
-    "separable_conv": Family(separable_operands, separable_macs),
-}
-
-
-# ---- the cases -----------------------------------------------------------------------------------
-def _case(operation, source, kernel=1, multiplier=1, outputs=0, bias=False, dtype="float32", **keywords):
-    if FAMILIES[operation] is not FAMILIES["pointwise_conv"]:
-        keywords = {"padding": "same", **keywords}
-    rank = {signal: 1, volume: 3}.get(source, 2)
-    return Case(operation, rank, source, kernel, multiplier, outputs, bias, dtype, keywords)
-
-
-LAST = {"data_format": "channels_last"}
-
-CASES = [
-    _case("depthwise_conv", signal, 9),
-    _case("depthwise_conv", signal, 31, padding_mode="circular"),
-    _case("depthwise_conv", signal, 5, bias=True, dtype="float64", stride=2, activation="tanh"),
-    _case("pointwise_conv", signal, outputs=96),
-    _case("pointwise_conv", signal, outputs=32, bias=True, dtype="float64", activation="gelu", **LAST),
-    _case("separable_conv", signal, 9, outputs=64),
-    _case("separable_conv", signal, 3, outputs=64, padding="causal", dilation=8, activation="silu"),
-    _case("separable_conv", signal, 5, outputs=64, bias=True, stride=2, activation="relu", **LAST),
-    _case("depthwise_conv", image, 3, 8),
-    _case("depthwise_conv", image, 7, dtype="float64", padding_mode="reflect"),
-    _case("depthwise_conv", features, 5, bias=True, stride=2, activation="hardswish"),
-    _case("depthwise_conv", features, 3, dilation=6),
-    _case("depthwise_conv", features, 3, bias=True, activation="relu6", **LAST),
-    _case("pointwise_conv", features, outputs=96),
-    _case("pointwise_conv", features, outputs=96, bias=True, activation="sigmoid", **LAST),
-    _case("separable_conv", image, 3, 8, 16, bias=True, depthwise_activation="relu"),
-    _case("separable_conv", features, 3, outputs=96),
-    _case("separable_conv", features, 3, outputs=96, bias=True, stride=2, activation="relu6", **LAST),
-    _case("separable_conv", features, 3, outputs=96, dilation=2, padding_mode="replicate"),
-    _case("separable_conv", features, 3, outputs=96, dtype="float64"),
-    _case("depthwise_conv", volume, 3),
-    _case("depthwise_conv", volume, 3, dtype="float64", dilation=2),
-    _case("pointwise_conv", volume, outputs=64),
-    _case("separable_conv", volume, 3, outputs=64),
-    _case("separable_conv", volume, 3, outputs=64, bias=True, stride=2, activation="hardsigmoid", **LAST),
-]
+def run_all(picture):
+    """Run the cases one by one; yield a line of the table for each."""
+    for case in CASES:
+        yield run(case, picture)
 
 
 # ---- one run -------------------------------------------------------------------------------------
 def run(case, picture):
     """Run a case on a picture, check it, time it; return one line of the table as a dict."""
     x, operands = arrays(case, picture)
-    call = getattr(functional, case.function)
-    y = call(x, *operands, **case.keywords)
-    seconds = fastest(lambda: call(x, *operands, **case.keywords))
+    call = caller(case)
+    y = call(x, *operands)
+    seconds = fastest(lambda: call(x, *operands))
+    keywords = {**case.keywords, "padding": "causal"} if case.chunk else case.keywords
     began = time.perf_counter()
-    getattr(reference, case.function)(x, *operands, **case.keywords)
+    getattr(reference, case.function)(x, *operands, **keywords)
     reference_seconds = time.perf_counter() - began
-    macs, standard_macs = multiply_adds(case, x, y)
+    error = worst_error(y, case.function, x, *operands, **keywords)
+    if case.chunk and not np.array_equal(y, getattr(functional, case.function)(x, *operands, **keywords)):
+        error = np.inf  # the chunks must leave no trace at all
+    other = operands[0] if case.operation.endswith("weight_grad") else y
+    macs, standard_macs = multiply_adds(case, x, other)
     return {
-        "operation": case.function,
+        "operation": case.label,
         "details": case.details,
         "shape": list(x.shape),
         "result_shape": list(y.shape),
         "data_format": case.data_format,
         "dtype": case.dtype,
         "kernel_set": isa(),
-        "error_of_bound": worst_error(y, case.function, x, *operands, **case.keywords),
+        "error_of_bound": error,
         "macs": macs,
         "standard_macs": standard_macs,
         "seconds": seconds,
@@ -218,23 +52,48 @@ def run(case, picture):
 
 
 def arrays(case, picture):
-    """The input of a case, and its weights and biases: random, but the same in every run."""
+    """The first argument of a case, and the others: random, but the same in every run."""
     rng = np.random.default_rng([case.rank, case.kernel, case.outputs])
 
     def draw(*shape, terms=1):
-        return (rng.standard_normal(shape) / np.sqrt(terms)).astype(case.dtype)
+        values = rng.standard_normal(shape) / np.sqrt(terms)
+        if case.dtype.startswith("complex"):
+            values = values + 1j * rng.standard_normal(shape) / np.sqrt(terms)
+        return values.astype(case.dtype)
 
     x = case.source(cut(picture))
-    operands = FAMILIES[case.operation].operands(case, x.shape[0], draw)
+    operands = FAMILIES[case.operation].operands(case, x.shape, draw)
+    if case.dtype.startswith("complex"):
+        # on a carrier wave, as radio signals are
+        x = x * np.exp(0.25j * np.pi * np.arange(x.shape[-1]))
     if case.data_format == "channels_last":
         x = np.moveaxis(x, 0, -1)
+        if case.operation.endswith("weight_grad"):
+            operands[0] = np.moveaxis(operands[0], 0, -1).copy()
     return np.ascontiguousarray(x, case.dtype), operands
 
 
-def multiply_adds(case, x, y):
+def caller(case):
+    """The function of a case with its keywords, or the same chunk by chunk."""
+    function = getattr(functional, case.function)
+    if not case.chunk:
+        return lambda *arguments: function(*arguments, **case.keywords)
+
+    def stream(x, depthwise, *rest):
+        if case.operation == "depthwise_conv":
+            rest = None, *rest
+        convolve = Stream1d(depthwise, *rest, **case.keywords)
+        starts = range(0, x.shape[-1], case.chunk)
+        return np.concatenate([convolve(x[:, start : start + case.chunk]) for start in starts], axis=-1)
+
+    return stream
+
+
+def multiply_adds(case, x, other):
+    """Those of an operation between two feature maps."""
     axis = -1 if case.data_format == "channels_last" else 0
-    pixels = prod(y.shape) // y.shape[axis]
-    return FAMILIES[case.operation].macs(case, x.shape[axis], pixels)
+    pixels = sorted(prod(each.shape) // each.shape[axis] for each in (x, other))
+    return FAMILIES[case.operation].macs(case, x.shape[axis], *pixels)
 
 
 def worst_error(y, name, *args, **kwargs):

@@ -1,145 +1,8 @@
-"""The functions: arguments in, one call of a cached ufunc, the result out.
-
-There is one implementation for all operations; `depthwise_conv1d` and so on bind a rank and nothing else. A
-call whose geometry is plain ints and strings takes a short way: one dictionary lookup by the arguments as
-they came, then the ufunc. What is wrong with a call is found out after the ufunc has refused it, in
-`diagnosis`.
-"""
-
-from numpy import asarray
+"""The functions: `depthwise_conv1d` and so on bind a rank and nothing else."""
 
 from . import docstrings, gufuncs
 from .geometry import MAX_RANK
-
-_SHORTCUTS = 256
-_PLAIN = frozenset((int, str, type(None)))
-
-
-def _is_plain(value):
-    """True for ints, words, None and tuples of them. As dictionary keys 1, True and 1.0 are all the same."""
-    return type(value) in _PLAIN or (type(value) is tuple and all(map(_is_plain, value)))
-
-
-class _Runner:
-    """One operation at one rank."""
-
-    def __init__(self, operation, rank):
-        operands = gufuncs.OPERATIONS[operation].operands
-        roles = [operand.role for operand in operands]
-        self.operation = operation
-        self.rank = rank
-        self.required = [operand for operand in operands if not operand.optional]
-        self.optional = [operand for operand in operands if operand.optional]
-        self.depthwise = roles.index("depthwise_weight") if "depthwise_weight" in roles else None
-        self.pointwise = roles.index("pointwise_weight") if "pointwise_weight" in roles else None
-        self.shortcuts = {}
-
-    def run(self, inputs, optional, keywords, out, dtype, casting):
-        present, bit = 0, 1
-        for argument in optional:
-            if argument is not None:
-                inputs.append(argument)
-                present += bit
-            bit += bit
-        key = present, keywords
-        plain = _PLAIN.issuperset(map(type, keywords)) or all(map(_is_plain, keywords))
-        ufunc, channel_axis = (self.shortcuts.get(key) if plain else None) or self.resolve(key, plain)
-        try:
-            self.adapt(inputs, channel_axis)
-        except AttributeError:
-            self.convert(inputs, present)
-            self.adapt(inputs, channel_axis)
-        try:
-            if out is None and dtype is None and casting == "same_kind":
-                return ufunc(*inputs)
-            return ufunc(*inputs, **_options(out, dtype, casting))
-        except (TypeError, ValueError) as error:
-            better = self.explain(inputs, key, out, dtype, casting)
-            if better is None:
-                raise
-            try:
-                raise better from error
-            finally:
-                del better  # its traceback holds this frame: only the garbage collector would free the arrays
-
-    def resolve(self, key, plain):
-        """The slow way to the ufunc, remembered for the next call if the key is safe."""
-        spec = self.canonical(*key)
-        found = gufuncs.ufunc_of(spec), -1 if spec.channels_last else -self.rank - 1
-        if plain:
-            if len(self.shortcuts) >= _SHORTCUTS:
-                self.shortcuts.clear()
-            self.shortcuts[key] = found
-        return found
-
-    def canonical(self, present, keywords):
-        names = gufuncs.OPERATIONS[self.operation].keywords
-        roles = {operand.role for operand in self.operands(present) if operand.optional}
-        return gufuncs.canonical(self.operation, self.rank, dict(zip(names, keywords, strict=True)), roles)
-
-    def operands(self, present):
-        """The operands that are inputs of the ufunc; `present` has one bit for each optional one."""
-        return self.required + [
-            operand for position, operand in enumerate(self.optional) if present >> position & 1
-        ]
-
-    def adapt(self, inputs, channel_axis):
-        """Weights in PyTorch's form become native views; whatever does not fit is left to the ufunc."""
-        try:
-            channels = inputs[0].shape[channel_axis]
-            if self.depthwise is not None:
-                weight = native_depthwise(inputs[self.depthwise], self.rank, channels)
-                inputs[self.depthwise] = weight
-                channels *= weight.shape[-self.rank - 1]
-            if self.pointwise is not None:
-                inputs[self.pointwise] = native_pointwise(inputs[self.pointwise], self.rank, channels)
-        except IndexError:
-            pass
-
-    def convert(self, inputs, present):
-        """Lists and the like become arrays; what behaves as one stays what it is."""
-        for position, operand in enumerate(self.operands(present)):
-            if not hasattr(inputs[position], "reshape"):
-                try:
-                    inputs[position] = asarray(inputs[position])
-                except ValueError as error:
-                    raise ValueError(f"{operand.argument}: cannot be made into an array: {error}") from error
-
-    def explain(self, inputs, key, out, dtype, casting):
-        from . import diagnosis
-
-        operands = self.operands(key[0])
-        return diagnosis.explain(self.canonical(*key), operands, inputs, out, dtype, casting)
-
-
-def _options(out, dtype, casting):
-    options = {"casting": casting}
-    if out is not None:
-        options["out"] = out
-    if dtype is not None:
-        options["dtype"] = dtype
-    return options
-
-
-# ---- weights in PyTorch's form -------------------------------------------------------------------
-def native_depthwise(weight, rank, channels):
-    """`weight` as (..., C, M, *kernel), which PyTorch stores as (C*M, 1, *kernel): a view."""
-    shape = weight.shape
-    rows = shape[-rank - 2]
-    if rows == channels or shape[-rank - 1] != 1 or channels == 0 or rows % channels:
-        return weight
-    return weight.reshape((*shape[: -rank - 2], channels, rows // channels, *shape[-rank:]))
-
-
-def native_pointwise(weight, rank, channels):
-    """`weight` as (O, K), which PyTorch stores as (O, K, 1, ...): a view.
-
-    Leading axes go with the native form only: that is what (L, 1, 1, 1) would otherwise be.
-    """
-    shape = weight.shape
-    if len(shape) == rank + 2 and shape[1] == channels and shape[2:] == (1,) * rank:
-        return weight.reshape(shape[:2])
-    return weight
+from .runner import InputGradientRunner, Runner, WeightGradientRunner
 
 
 # ---- the functions -------------------------------------------------------------------------------
@@ -177,17 +40,113 @@ def _separable_conv(run):
     return function
 
 
+def _depthwise_conv_transpose(run):
+    def function(
+        x, weight, bias=None, *, stride=1, padding=0, output_padding=0, output_size=None, dilation=1,
+        activation=None, data_format="channels_first", out=None, dtype=None, casting="same_kind",
+    ):  # fmt: skip
+        keywords = (stride, padding, output_padding, output_size, dilation, activation, data_format)
+        return run([x, weight], (bias,), keywords, out, dtype, casting)
+
+    return function
+
+
+def _separable_conv_transpose(run):
+    def function(
+        x, depthwise_weight, pointwise_weight, depthwise_bias=None, pointwise_bias=None, *, stride=1,
+        padding=0, output_padding=0, output_size=None, dilation=1, depthwise_activation=None,
+        activation=None, data_format="channels_first", out=None, dtype=None, casting="same_kind",
+    ):  # fmt: skip
+        required, optional = [x, depthwise_weight, pointwise_weight], (depthwise_bias, pointwise_bias)
+        window = (stride, padding, output_padding, output_size, dilation)
+        keywords = (*window, depthwise_activation, activation, data_format)
+        return run(required, optional, keywords, out, dtype, casting)
+
+    return function
+
+
+# ---- gradients -----------------------------------------------------------------------------------
+def _depthwise_conv_input_grad(run):
+    def function(
+        grad_output, weight, input_size, *, stride=1, padding=0, dilation=1, padding_mode="zeros",
+        data_format="channels_first", out=None, dtype=None, casting="same_kind",
+    ):  # fmt: skip
+        keywords = (input_size, stride, padding, dilation, padding_mode, data_format)
+        return run([grad_output, weight], (), keywords, out, dtype, casting)
+
+    return function
+
+
+def _depthwise_conv_weight_grad(run):
+    def function(
+        x, grad_output, kernel_size, *, stride=1, padding=0, dilation=1, padding_mode="zeros",
+        data_format="channels_first", out=None, dtype=None, casting="same_kind",
+    ):  # fmt: skip
+        keywords = (kernel_size, stride, padding, dilation, padding_mode, data_format)
+        return run([x, grad_output], (), keywords, out, dtype, casting)
+
+    return function
+
+
+def _depthwise_conv_transpose_input_grad(run):
+    def function(
+        grad_output, weight, input_size, *, stride=1, padding=0, dilation=1, data_format="channels_first",
+        out=None, dtype=None, casting="same_kind",
+    ):  # fmt: skip
+        keywords = (input_size, stride, padding, dilation, data_format)
+        return run([grad_output, weight], (), keywords, out, dtype, casting)
+
+    return function
+
+
+def _depthwise_conv_transpose_weight_grad(run):
+    def function(
+        x, grad_output, kernel_size, *, stride=1, padding=0, dilation=1, data_format="channels_first",
+        out=None, dtype=None, casting="same_kind",
+    ):  # fmt: skip
+        keywords = (kernel_size, stride, padding, dilation, data_format)
+        return run([x, grad_output], (), keywords, out, dtype, casting)
+
+    return function
+
+
+def _pointwise_conv_input_grad(run):
+    def function(
+        grad_output, weight, *, data_format="channels_first", out=None, dtype=None, casting="same_kind"
+    ):
+        return run([grad_output, weight], (), (data_format,), out, dtype, casting)
+
+    return function
+
+
+def _pointwise_conv_weight_grad(run):
+    def function(x, grad_output, *, data_format="channels_first", out=None, dtype=None, casting="same_kind"):
+        return run([x, grad_output], (), (data_format,), out, dtype, casting)
+
+    return function
+
+
+# ---- all of them ---------------------------------------------------------------------------------
 _MAKERS = {
-    "depthwise_conv": _depthwise_conv,
-    "pointwise_conv": _pointwise_conv,
-    "separable_conv": _separable_conv,
+    "depthwise_conv": (_depthwise_conv, Runner),
+    "pointwise_conv": (_pointwise_conv, Runner),
+    "separable_conv": (_separable_conv, Runner),
+    "depthwise_conv_transpose": (_depthwise_conv_transpose, Runner),
+    "separable_conv_transpose": (_separable_conv_transpose, Runner),
+    "depthwise_conv_input_grad": (_depthwise_conv_input_grad, InputGradientRunner),
+    "depthwise_conv_weight_grad": (_depthwise_conv_weight_grad, WeightGradientRunner),
+    "depthwise_conv_transpose_input_grad": (_depthwise_conv_transpose_input_grad, InputGradientRunner),
+    "depthwise_conv_transpose_weight_grad": (_depthwise_conv_transpose_weight_grad, WeightGradientRunner),
+    "pointwise_conv_input_grad": (_pointwise_conv_input_grad, InputGradientRunner),
+    "pointwise_conv_weight_grad": (_pointwise_conv_weight_grad, WeightGradientRunner),
 }
 
 
 def _define(operation, rank):
-    function = _MAKERS[operation](_Runner(operation, rank).run)
+    maker, runner = _MAKERS[operation]
+    function = maker(runner(operation, rank).run)
     # under its own name it pickles, and shows up in tracebacks as what it is
-    function.__name__ = function.__qualname__ = f"{operation}{rank}d"
+    function.__name__ = function.__qualname__ = gufuncs.public_name(operation, rank)
     function.__doc__ = docstrings.of_function(operation, rank)
     return function
 

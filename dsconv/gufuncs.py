@@ -15,59 +15,131 @@ CACHE_SIZE = 1024
 
 # operands: in the order of the ufunc's inputs and of the function's arguments; a role names the core axes.
 # keywords: the geometry arguments, in the order in which the function hands them on.
-Operation = namedtuple("Operation", "title operands keywords")
-Operand = namedtuple("Operand", "argument role optional")
+# result: the role whose core axes the result has.
+Operation = namedtuple("Operation", "title operands keywords result", defaults=("y",))
+Operand = namedtuple("Operand", "argument role optional", defaults=(False,))
 
+_X = Operand("x", "x")
+_GRAD = Operand("grad_output", "grad_output")
+_DEPTHWISE = (_X, Operand("weight", "depthwise_weight"), Operand("bias", "depthwise_bias", True))
+_POINTWISE = (_X, Operand("weight", "pointwise_weight"), Operand("bias", "pointwise_bias", True))
+_SEPARABLE = (
+    _X,
+    Operand("depthwise_weight", "depthwise_weight"),
+    Operand("pointwise_weight", "pointwise_weight"),
+    Operand("depthwise_bias", "depthwise_bias", True),
+    Operand("pointwise_bias", "pointwise_bias", True),
+)
 _WINDOW = ("stride", "padding", "dilation", "padding_mode")
+_TRANSPOSED = ("stride", "padding", "output_padding", "output_size", "dilation")
+_BOTH_ACTIVATIONS = ("depthwise_activation", "activation")
 
 OPERATIONS = {
-    "depthwise_conv": Operation(
-        "depthwise convolution",
-        (
-            Operand("x", "x", False),
-            Operand("weight", "depthwise_weight", False),
-            Operand("bias", "depthwise_bias", True),
-        ),
-        (*_WINDOW, "activation", "data_format"),
-    ),
-    "pointwise_conv": Operation(
-        "pointwise convolution",
-        (
-            Operand("x", "x", False),
-            Operand("weight", "pointwise_weight", False),
-            Operand("bias", "pointwise_bias", True),
-        ),
-        ("activation", "data_format"),
-    ),
+    "depthwise_conv": Operation("depthwise convolution", _DEPTHWISE, (*_WINDOW, "activation", "data_format")),
+    "pointwise_conv": Operation("pointwise convolution", _POINTWISE, ("activation", "data_format")),
     "separable_conv": Operation(
-        "depthwise separable convolution",
-        (
-            Operand("x", "x", False),
-            Operand("depthwise_weight", "depthwise_weight", False),
-            Operand("pointwise_weight", "pointwise_weight", False),
-            Operand("depthwise_bias", "depthwise_bias", True),
-            Operand("pointwise_bias", "pointwise_bias", True),
-        ),
-        (*_WINDOW, "depthwise_activation", "activation", "data_format"),
+        "depthwise separable convolution", _SEPARABLE, (*_WINDOW, *_BOTH_ACTIVATIONS, "data_format")
     ),
+    "depthwise_conv_transpose": Operation(
+        "transposed depthwise convolution", _DEPTHWISE, (*_TRANSPOSED, "activation", "data_format")
+    ),
+    "separable_conv_transpose": Operation(
+        "transposed depthwise separable convolution",
+        _SEPARABLE,
+        (*_TRANSPOSED, *_BOTH_ACTIVATIONS, "data_format"),
+    ),
+    "depthwise_conv_input_grad": Operation(
+        "input gradient of the depthwise convolution",
+        (_GRAD, _DEPTHWISE[1]),
+        ("input_size", *_WINDOW, "data_format"),
+        "x",
+    ),
+    "depthwise_conv_weight_grad": Operation(
+        "weight gradient of the depthwise convolution",
+        (_X, _GRAD),
+        ("kernel_size", *_WINDOW, "data_format", "batch_axes"),
+        "depthwise_weight",
+    ),
+    "depthwise_conv_transpose_input_grad": Operation(
+        "input gradient of the transposed depthwise convolution",
+        (_GRAD, _DEPTHWISE[1]),
+        ("input_size", "stride", "padding", "dilation", "data_format"),
+        "x",
+    ),
+    "depthwise_conv_transpose_weight_grad": Operation(
+        "weight gradient of the transposed depthwise convolution",
+        (_X, _GRAD),
+        ("kernel_size", "stride", "padding", "dilation", "data_format", "batch_axes"),
+        "depthwise_weight",
+    ),
+    "pointwise_conv_input_grad": Operation(
+        "input gradient of the pointwise convolution", (_GRAD, _POINTWISE[1]), ("data_format",), "x"
+    ),
+    "pointwise_conv_weight_grad": Operation(
+        "weight gradient of the pointwise convolution",
+        (_X, _GRAD),
+        ("data_format", "batch_axes"),
+        "pointwise_weight",
+    ),
+}
+
+# what the gradients of biases and activations are made of; no functions of their own
+INTERNAL = {
+    "channel_sum": Operation(
+        "sum over all axes but the channels", (_GRAD,), ("data_format", "batch_axes"), "pointwise_bias"
+    ),
+    "activation": Operation("activation", (_X,), ("activation",), "x"),
+    "activation_grad": Operation("gradient of an activation", (_X, _GRAD), ("activation",), "x"),
 }
 
 DEFAULTS = {
     "stride": 1,
     "padding": 0,
+    "output_padding": 0,
+    "output_size": None,
     "dilation": 1,
     "padding_mode": "zeros",
     "depthwise_activation": None,
     "activation": None,
     "data_format": "channels_first",
+    "batch_axes": 0,
 }
+# bound sizes without a default, and the least that they may be
+NEEDED = {"input_size": 0, "kernel_size": 1}
+BATCH_AXES_MOST = 24
 
 # Everything that tells one ufunc from another; the order of the C constructor's arguments.
 Geometry = namedtuple(
     "Geometry",
     "operation rank channels_last depthwise_bias pointwise_bias stride dilation padding low high "
-    "padding_mode depthwise_activation activation",
+    "padding_mode depthwise_activation activation output_padding sizes batch_axes",
 )
+
+
+# ---- names ---------------------------------------------------------------------------------------
+def public_name(operation, rank):
+    """The rank goes inside: ("depthwise_conv_input_grad", 2) is "depthwise_conv2d_input_grad"."""
+    for suffix in ("_input_grad", "_weight_grad"):
+        if operation.endswith(suffix):
+            return f"{operation.removesuffix(suffix)}{rank}d{suffix}"
+    return f"{operation}{rank}d"
+
+
+_NAMES = {
+    public_name(operation, rank): (operation, rank)
+    for operation in OPERATIONS
+    for rank in range(1, geometry.MAX_RANK + 1)
+}
+
+
+def split_name(name):
+    """The operation and the rank of a public name."""
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected a string such as 'depthwise_conv2d', got {type(name).__name__}")
+    if name in _NAMES:
+        return _NAMES[name]
+    known = ", ".join(public_name(each, "{1,2,3}") for each in OPERATIONS)
+    raise ValueError(f"name: expected one of {known}, got {name!r}")
 
 
 def flags_of(operation):
@@ -75,34 +147,53 @@ def flags_of(operation):
     return {operand.argument: operand.role for operand in OPERATIONS[operation].operands if operand.optional}
 
 
-def canonical(operation, rank, given, present):
+def canonical(operation, rank, given, present=()):
     """The `Geometry` of a call.
 
     `given` holds geometry keywords as the user spelt them, `present` the roles of the optional operands.
     """
     get = {**DEFAULTS, **given}
-    kind, low, high = geometry.canonical_padding(get["padding"], rank)
+    words = geometry.TRANSPOSED_PADDINGS if "_transpose" in operation else geometry.PADDINGS
+    kind, low, high = geometry.canonical_padding(get["padding"], rank, words=words)
+    stride = geometry.per_axis(get["stride"], "stride", rank, 1)
+    dilation = geometry.per_axis(get["dilation"], "dilation", rank, 1)
+    extra, sizes = geometry.canonical_output(
+        get["output_padding"], get["output_size"], kind, stride, dilation, rank
+    )
+    for name, least in NEEDED.items():
+        if name in get:
+            sizes = geometry.per_axis(get[name], name, rank, least)
     return Geometry(
         operation,
         rank,
         geometry.canonical_format(get["data_format"]),
         "depthwise_bias" in present,
         "pointwise_bias" in present,
-        geometry.per_axis(get["stride"], "stride", rank, 1),
-        geometry.per_axis(get["dilation"], "dilation", rank, 1),
+        stride,
+        dilation,
         kind,
         low,
         high,
         geometry.canonical_mode(get["padding_mode"]),
         geometry.canonical_activation(get["depthwise_activation"], "depthwise_activation"),
         geometry.canonical_activation(get["activation"]),
+        extra,
+        sizes,
+        _batch_axes(get["batch_axes"]),
     )
+
+
+def _batch_axes(value):
+    value = geometry.as_integer(value, "batch_axes", 0)
+    if value > BATCH_AXES_MOST:
+        raise ValueError(f"batch_axes: must be at most {BATCH_AXES_MOST}, got {value}; reshape them into one")
+    return value
 
 
 # ---- the cache -----------------------------------------------------------------------------------
 @lru_cache(maxsize=CACHE_SIZE)
 def _cached(key):
-    name = f"{key.operation}{key.rank}d"
+    name = public_name(key.operation, key.rank)
     return _core.make_gufunc(*key, name, _ufunc_doc(name, key))
 
 
@@ -127,7 +218,9 @@ def ufunc_of(key):
 
 def _ufunc_doc(name, key):
     words = ", ".join(f"{field}={value!r}" for field, value in zip(key._fields[2:], key[2:], strict=True))
-    return f"{OPERATIONS[key.operation].title.capitalize()} as `dsconv.{name}`, bound to {words}."
+    internal = INTERNAL.get(key.operation)
+    what = f"{OPERATIONS[key.operation].title} as `dsconv.{name}`" if internal is None else internal.title
+    return f"{what[0].upper()}{what[1:]}, bound to {words}."
 
 
 # ---- the public function -------------------------------------------------------------------------
@@ -138,12 +231,14 @@ def gufunc(name, /, **geometry):
     ----------
     name : str
         The name of a function of this package: ``"depthwise_conv1d"``, ``"pointwise_conv2d"``,
-        ``"separable_conv3d"`` and so on.
+        ``"separable_conv_transpose3d"``, ``"depthwise_conv2d_input_grad"`` and so on.
     **geometry
         The geometry arguments of that function, with the same defaults: `stride`, `padding`, `dilation`,
-        `padding_mode`, `activation`, `depthwise_activation`, `data_format`, as far as it has them. For each
-        optional operand a flag of its name, False by default: ``bias=True``, or ``depthwise_bias=True`` and
-        ``pointwise_bias=True`` for the separable ones, adds it to the inputs.
+        `padding_mode`, `activation`, `data_format`, `output_size`, `input_size`, `kernel_size` and others,
+        as far as it has them. For each optional operand a flag of its name, False by default: ``bias=True``,
+        or ``depthwise_bias=True`` and ``pointwise_bias=True`` for the separable ones, adds it to the inputs.
+        Weight gradients also take `batch_axes`, 0 by default: the number of batch axes, up to 24, that are
+        core axes of both inputs and summed over.
 
     Returns
     -------
@@ -169,7 +264,7 @@ def gufunc(name, /, **geometry):
     >>> f.signature
     '(c,h,w),(c,m,i,j)->(o,p,q)'
     """
-    operation, rank = _parse_name(name)
+    operation, rank = split_name(name)
     flags = flags_of(operation)
     given, present = {}, set()
     for keyword, value in geometry.items():
@@ -179,6 +274,9 @@ def gufunc(name, /, **geometry):
             raise TypeError(_keyword_message(name, operation, keyword))
         elif _flag(value, keyword):
             present.add(flags[keyword])
+    for keyword in NEEDED:
+        if keyword in OPERATIONS[operation].keywords and keyword not in given:
+            raise TypeError(f"{keyword}: gufunc({name!r}) needs it, as it is in no operand's shape")
     return ufunc_of(canonical(operation, rank, given, present))
 
 
@@ -189,16 +287,6 @@ def _flag(value, name):
         f"{name}: expected True or False (does the ufunc take this operand?), got {type(value).__name__}; "
         "the operand itself goes to the call"
     )
-
-
-def _parse_name(name):
-    if not isinstance(name, str):
-        raise TypeError(f"name: expected a string such as 'depthwise_conv2d', got {type(name).__name__}")
-    operation, rank = name[:-2], name[-2:-1]
-    if operation in OPERATIONS and name[-1:] == "d" and rank in ("1", "2", "3"):
-        return operation, int(rank)
-    known = ", ".join(f"{each}{{1,2,3}}d" for each in OPERATIONS)
-    raise ValueError(f"name: expected one of {known}, got {name!r}")
 
 
 def _keyword_message(name, operation, keyword):

@@ -24,8 +24,15 @@ SIGNATURES = {
     "separable_conv1d": "(c,w),(c,m,j),(o,k)->(o,q)",
     "separable_conv2d": "(c,h,w),(c,m,i,j),(o,k)->(o,p,q)",
     "separable_conv3d": "(c,d,h,w),(c,m,t,i,j),(o,k)->(o,r,p,q)",
+    "depthwise_conv_transpose1d": "(c,w),(c,m,j)->(o,q)",
+    "depthwise_conv_transpose2d": "(c,h,w),(c,m,i,j)->(o,p,q)",
+    "depthwise_conv_transpose3d": "(c,d,h,w),(c,m,t,i,j)->(o,r,p,q)",
+    "separable_conv_transpose1d": "(c,w),(c,m,j),(o,k)->(o,q)",
+    "separable_conv_transpose2d": "(c,h,w),(c,m,i,j),(o,k)->(o,p,q)",
+    "separable_conv_transpose3d": "(c,d,h,w),(c,m,t,i,j),(o,k)->(o,r,p,q)",
 }
 NAMES = list(SIGNATURES)
+CORE = ("w", "h,w", "d,h,w"), ("j", "i,j", "t,i,j"), ("q", "p,q", "r,p,q")
 
 
 def integers(*shape, dtype=np.float32, seed=0):
@@ -98,10 +105,119 @@ def test_signatures(name, flags, signature):
 @pytest.mark.parametrize("name", NAMES)
 def test_agrees_with_the_function(name):
     geometry = {} if name.startswith("pointwise") else {"stride": 2, "padding": 1, "dilation": 2}
+    if "transpose" in name:
+        geometry["output_padding"] = 1
     arguments = operands(name)
     result = no_change(ds.gufunc(name, **geometry), *arguments)
     np.testing.assert_array_equal(result, getattr(ds, name)(*arguments, **geometry))
     np.testing.assert_array_equal(result, expected_of(name, *arguments, **geometry))
+
+
+def gradient_signature(name, batch=0, last=False):
+    """The signature that a gradient's ufunc should have."""
+    spatial, kernel, output = (each[int(name[name.index("d_") - 1]) - 1] for each in CORE)
+    output = spatial if name.startswith("pointwise") else output
+    x, y = (f"{s},{c}" if last else f"{c},{s}" for s, c in ((spatial, "c"), (output, "o")))
+    weight = "o,c" if name.startswith("pointwise") else f"c,m,{kernel}"
+    if name.endswith("input_grad"):
+        return f"({y}),({weight})->({x})"
+    lead = "".join(f"{letter}," for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:batch])
+    return f"({lead}{x}),({lead}{y})->({weight})"
+
+
+GRADIENTS = [
+    f"{family}{rank}d_{of}_grad"
+    for family in ("depthwise_conv", "depthwise_conv_transpose", "pointwise_conv")
+    for of in ("input", "weight")
+    for rank in (1, 2, 3)
+]
+
+
+def sizes_of(name):
+    if name.startswith("pointwise"):
+        return {}
+    return {"input_size": 5} if name.endswith("input_grad") else {"kernel_size": 3}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize("last", [False, True])
+def test_gradients(name, last):
+    keywords = sizes_of(name) | ({"data_format": "channels_last"} if last else {})
+    f = ds.gufunc(name, **keywords)
+    assert isinstance(f, np.ufunc) and f.__name__ == name and name in f.__doc__
+    assert f.signature == gradient_signature(name, last=last)
+    if name.endswith("weight_grad"):
+        for batch in (1, 2, 24):
+            f = ds.gufunc(name, batch_axes=batch, **keywords)
+            assert f.signature == gradient_signature(name, batch, last)
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_agree_with_the_function(name):
+    rank = int(name[name.index("d_") - 1])
+    transposed, keywords = "transpose" in name, sizes_of(name)
+    x, g = integers(4, 2, 3, *[5] * rank), integers(4, 2, 6, *[7 if transposed else 3] * rank)
+    weight = integers(3, 2, *[3] * rank)
+    if name.startswith("pointwise"):
+        g, weight = integers(4, 2, 5, *[5] * rank), integers(5, 3)
+    if name.endswith("input_grad"):
+        expected = getattr(ds, name)(g, weight, **keywords)
+        np.testing.assert_array_equal(ds.gufunc(name, **keywords)(g, weight), expected)
+        several = np.stack([weight, -weight])  # a gufunc broadcasts as every gufunc does
+        expected = np.stack([expected[:, 0], -expected[:, 1]], axis=1)
+        np.testing.assert_array_equal(ds.gufunc(name, **keywords)(g, several), expected)
+        return
+    expected = getattr(ds, name)(x, g, **keywords)
+    np.testing.assert_array_equal(ds.gufunc(name, batch_axes=2, **keywords)(x, g), expected)
+    for batch in (0, 1):
+        each = ds.gufunc(name, batch_axes=batch, **keywords)(x, g)
+        assert each.shape == (*(4, 2)[: 2 - batch], *expected.shape)
+        np.testing.assert_array_equal(each.sum(tuple(range(2 - batch))), expected)
+    both = ds.gufunc(name, batch_axes=1, **keywords)(x[0], g)
+    np.testing.assert_array_equal(both[1], getattr(ds, name)(x[0], g[1], **keywords))
+
+
+def test_keywords_of_transposed_and_gradients():
+    f = ds.gufunc("depthwise_conv_transpose2d", stride=2, output_size=(9, 10))
+    assert f(integers(3, 4, 4), integers(3, 1, 3, 3)).shape == (3, 9, 10)
+    assert f is ds.gufunc("depthwise_conv_transpose2d", stride=[2, 2], output_size=np.array([9, 10]))
+    assert f is not ds.gufunc("depthwise_conv_transpose2d", stride=2)
+    with pytest.raises(ValueError):
+        f(integers(3, 9, 9), integers(3, 1, 3, 3))
+    for name, needed in (("input", "input_size"), ("weight", "kernel_size")):
+        with pytest.raises(TypeError, match=rf"^{needed}: gufunc\('depthwise_conv2d_{name}_grad'\) needs it"):
+            ds.gufunc(f"depthwise_conv2d_{name}_grad")
+    for value, error in ((-1, ValueError), (25, ValueError), (1.0, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="^batch_axes: "):
+            ds.gufunc("pointwise_conv2d_weight_grad", batch_axes=value)
+    with pytest.raises(TypeError, match="unexpected keyword 'batch_axes'"):
+        ds.gufunc("pointwise_conv2d_input_grad", batch_axes=1)
+    with pytest.raises(TypeError, match="unexpected keyword 'padding_mode'"):
+        ds.gufunc("depthwise_conv_transpose2d", padding_mode="zeros")
+    with pytest.raises(ValueError, match="^output_padding: "):
+        ds.gufunc("depthwise_conv_transpose2d", output_padding=1)
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradient_out_overlaps_an_input(name):
+    rank = int(name[name.index("d_") - 1])
+    size = [4] * rank
+    keywords = {} if name.startswith("pointwise") else {"padding": "same"}
+    if name.endswith("input_grad"):
+        keywords |= {"input_size": 4} if keywords else {}
+        inputs = [integers(2, 3, *size), integers(3, 3) if not keywords else integers(3, 1, *[3] * rank)]
+        expected = getattr(reference, name)(*inputs, **keywords)
+        both = inputs[0].copy()
+        ds.gufunc(name, **keywords)(both, inputs[1], out=both)
+    else:
+        # as many taps as pixels, so that the result fits where x was
+        keywords |= {"kernel_size": 4} if keywords else {}
+        inputs = [integers(1, 4, *size), integers(1, 4, *size)]
+        expected = getattr(reference, name)(*inputs, **keywords)
+        x = inputs[0].copy()
+        both = x.reshape(-1)[: expected.size].reshape(expected.shape)
+        ds.gufunc(name, batch_axes=1, **keywords)(x, inputs[1], out=both)
+    np.testing.assert_array_equal(both, expected)
 
 
 def test_order_of_the_inputs():
@@ -128,6 +244,15 @@ def test_order_of_the_inputs():
         "depthwise_conv2D",
         " depthwise_conv2d",
         "depthwise_conv²d",
+        "depthwise_conv_transpose",
+        "depthwise_conv2d_transpose",
+        "depthwise_conv_input_grad2d",
+        "depthwise_conv_input_grad",
+        "separable_conv2d_input_grad",
+        "depthwise_conv2d_vjp",
+        "channel_sum2d",
+        "activation1d",
+        "activation",
         "gufunc",
     ],
 )
@@ -233,7 +358,11 @@ def test_dtype_and_signature(name):
         np.testing.assert_array_equal(result, expected)
     wide = [argument.astype("f8") for argument in arguments]
     assert f(*wide, dtype="f4").dtype == np.float32
-    for bad in ("i4", "f2", "g", "c8", object):
+    for narrow, dtype in (("e" * f.nin + "->e", "f2"), ("F" * f.nin + "->F", "c8")):
+        typed = [argument.astype(dtype) for argument in arguments]
+        assert f(*typed).dtype == f(*arguments, signature=narrow, casting="unsafe").dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(f(*typed), expected.astype(dtype))
+    for bad in ("i4", "g", "G", object):
         with pytest.raises(TypeError):
             f(*arguments, dtype=bad)
 
@@ -685,13 +814,25 @@ def not_made(count):
                 continue
             raise SystemExit("no error")
 
+def gradients(count):
+    for _ in range(count):
+        y, pullback = ds.separable_conv_transpose1d_vjp(x, weight, weight[0], activation="silu")
+        pullback(y)
+        for wrong in (lambda: pullback(y[:, :1]), lambda: ds.depthwise_conv1d_input_grad(x, weight, 3)):
+            try:
+                wrong()
+            except ValueError:
+                continue
+            raise SystemExit("no error")
+
 def growth(work, count):
     before = blocks_and_memory()
     work(count)
     return [after - start for after, start in zip(blocks_and_memory(), before, strict=True)]
 
 # a leak grows with every round, the interpreter's own caches now and then: the round of least growth tells
-for work, count in ((made_and_dropped, 3000), (failed, 1000), (good, 10000), (not_made, 1000)):
+works = ((made_and_dropped, 3000), (failed, 1000), (good, 10000), (not_made, 1000), (gradients, 1000))
+for work, count in works:
     work(count)
     rounds = [growth(work, count) for _ in range(3)]
     assert min(blocks for blocks, _ in rounds) < 100, (work.__name__, rounds)

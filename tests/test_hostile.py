@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs resource 
 # (the expression is true); I still running after a second, and ended by a signal's exception at once.
 NAMES = (
     r"\b(x|weight|bias|depthwise_weight|pointwise_weight|depthwise_bias|pointwise_bias|stride|padding|dilation|"
-    r"padding_mode|activation|data_format|out|dtype|kernel|kernel_size|input_size|name)\b"
+    r"padding_mode|activation|data_format|out|dtype|kernel|kernel_size|input_size|name|grad|grad_output|"
+    r"output_padding|output_size|batch_axes)\b"
 )
 TOO_BIG = r"too big|too large|overflow|64-bit|64 bits|exceeds?|does not fit|memory|maximum"
 
@@ -50,13 +51,28 @@ def wide(*shape, dtype="f4"):
 
 
 def call(rank, kind="depthwise", x=None, w=None, p=None, bias=None, **keywords):
-    "One of the functions on small operands of ones, where not given."
+    "One of the functions on small operands of ones, where not given; kind is such as 'separable transpose'."
+    kind, *transpose = kind.split()
+    name = "_".join([f"{kind}_conv", *transpose]) + f"{rank}d"
     x = ones(2, 3, *[5] * rank) if x is None else x
     w = ones(3, 1, *[3] * rank) if w is None else w
     weights = {"depthwise": [w], "pointwise": [ones(4, 3) if p is None else p]}
     weights["separable"] = [w, ones(4, 3) if p is None else p]
     biases = [] if bias is None else [bias]
-    return getattr(ds, f"{kind}_conv{rank}d")(x, *weights[kind], *biases, **keywords)
+    return getattr(ds, name)(x, *weights[kind], *biases, **keywords)
+
+
+def same(name, *arguments, **keywords):
+    "Is the result of this function that of the reference, dtype included?"
+    actual = getattr(ds, name)(*arguments, **keywords)
+    expected = getattr(reference, name)(*arguments, **keywords)
+    return np.array_equal(actual, expected) and actual.dtype == expected.dtype
+
+
+def vjp(name, *arguments, **keywords):
+    "The gradients for an incoming one of ones."
+    y, pullback = getattr(ds, name + "_vjp")(*arguments, **keywords)
+    return pullback(np.ones_like(y))
 
 
 def right(rank, x, w, kind="depthwise", **keywords):
@@ -110,6 +126,7 @@ for number, expression in cases:
 
 RANKS = (1, 2, 3)
 KINDS = ("depthwise", "separable")
+TRANSPOSED = ("depthwise transpose", "separable transpose")
 
 
 def each(template, allowed, kinds=KINDS, ranks=RANKS):
@@ -431,6 +448,298 @@ def astronomical_axes():
     yield "call(2, x=wide(1, 5, 5), w=wide(2**40, 1, 1, 3, 3))", "M"
 
 
+# ---- transposed convolutions and gradients -----------------------------------------------------
+def zeros_of_transposed():
+    yield from each("call({rank}, '{kind}', stride=0)", "V", TRANSPOSED)
+    yield from each("call({rank}, '{kind}', stride=0, dilation=0, padding='same')", "V", TRANSPOSED)
+    yield from each("call({rank}, '{kind}', w=ones(3, 0, *[3] * {rank}), p=ones(4, 0))", "V", TRANSPOSED)
+    yield from each("call({rank}, '{kind}', w=ones(3, 1, *[0] * {rank}))", "V", TRANSPOSED)
+    for name in ("depthwise_conv2d", "depthwise_conv_transpose2d"):
+        yield f"ds.{name}_input_grad(ones(3, 3, 3), ones(3, 1, 3, 3), 5, stride=0)", "V"
+        yield f"ds.{name}_weight_grad(ones(3, 5, 5), ones(3, 3, 3), 3, stride=(1, 0))", "V"
+        yield f"ds.{name}_input_grad(ones(3, 3, 3), ones(3, 1, 3, 3), 5, dilation=-100)", "V"
+        yield f"ds.{name}_weight_grad(ones(3, 5, 5), ones(3, 3, 3), 3, padding=-1)", "V"
+        yield f"ds.{name}_weight_grad(ones(3, 5, 5), ones(3, 3, 3), 0)", "V"
+        yield f"ds.{name}_input_grad(ones(3, 3, 3), ones(3, 1, 3, 3), -5)", "V"
+        yield f"ds.{name}_input_grad(ones(0, 3, 3), ones(3, 0, 3, 3), 5)", "V"
+    yield "ds.conv_transpose_output_size(5, 3, stride=0)", "V"
+    yield "ds.gufunc('depthwise_conv_transpose2d', stride=0)", "V"
+
+
+def output_padding():
+    for rank in RANKS:
+        x, w = f"numbers(2, 3, *[4] * {rank})", f"numbers(3, 2, *[3] * {rank})"
+        name, g = f"depthwise_conv_transpose{rank}d", f"numbers(2, 6, *[9] * {rank})"
+        yield f"same('{name}', {x}, {w}, output_padding=1, dilation=2)", "R"
+        yield f"same('{name}_input_grad', {g}, {w}, 4, dilation=2)", "R"
+        yield f"same('{name}_weight_grad', {x}, {g}, 3, dilation=2)", "R"
+        for extra in (2, 3, 2**31, 2**62):
+            yield f"call({rank}, 'depthwise transpose', output_padding={extra}, dilation=2)", "V"
+            yield f"call({rank}, 'separable transpose', output_padding={extra}, stride=2)", "V"
+        for extra in ("-1", "-1250999896764", "-2**63", "(-1,) * {rank}"):
+            yield from each(
+                f"call({{rank}}, '{{kind}}', output_padding={extra}, stride=2)", "V", TRANSPOSED, [rank]
+            )
+        yield f"call({rank}, 'depthwise transpose', output_padding=2**63)", "O"
+
+
+def giant_transposed():
+    for value in (2**55, 2**62, 2**63 - 1, 4800000000000000000):
+        yield from each(f"call({{rank}}, '{{kind}}', stride={value})", "VMO", TRANSPOSED)
+        yield from each(f"call({{rank}}, '{{kind}}', dilation={value})", "VMO", TRANSPOSED)
+        yield from each(f"call({{rank}}, '{{kind}}', padding={value})", "VMO", TRANSPOSED)
+        yield from each(f"call({{rank}}, '{{kind}}', padding='same', stride={value})", "VMO", TRANSPOSED)
+        yield from each(f"call({{rank}}, '{{kind}}', output_size={value})", "VMO", TRANSPOSED)
+        yield f"call(2, 'depthwise transpose', stride={value}, output_padding={value - 1})", "VMO"
+        for rank in RANKS:
+            y, w = f"ones(3, *[3] * {rank})", f"ones(3, 1, *[3] * {rank})"
+            for name in (f"depthwise_conv{rank}d", f"depthwise_conv_transpose{rank}d"):
+                yield f"ds.{name}_input_grad({y}, {w}, {value})", "VMO"
+                yield f"ds.{name}_weight_grad(ones(3, *[5] * {rank}), {y}, {value})", "VMO"
+                yield f"ds.{name}_weight_grad(ones(3, *[5] * {rank}), {y}, {value}, dilation={value})", "VMO"
+                yield f"ds.{name}_input_grad({y}, {w}, 5, dilation={value})", "VMO"
+                yield f"ds.{name}_input_grad({y}, {w}, 5, padding={value})", "VMO"
+    for stride in ("2**31", "2**40", "2**55"):
+        x = "ones(1, 1)"
+        yield f"(call(1, 'depthwise transpose', x={x}, w=ones(1, 1, 3), stride={stride}) == 1).all()", "VMR"
+        yield (
+            f"ds.depthwise_conv1d_input_grad({x}, ones(1, 1, 3), 3, stride={stride}).tolist() == [[1, 1, 1]]",
+            "VR",
+        )
+        yield (
+            f"ds.depthwise_conv1d_weight_grad(ones(1, 3), {x}, 3, stride={stride}).tolist() == [[[1, 1, 1]]]",
+            "VR",
+        )
+        gradient = f"ds.depthwise_conv_transpose1d_input_grad(ones(1, 3), ones(1, 1, 3), 1, stride={stride})"
+        yield f"({gradient} == 3).all()", "VR"
+    yield "ds.depthwise_conv1d_input_grad(ones(1, 1), ones(1, 1, 3), 2**40)", "VM"
+    yield "ds.depthwise_conv1d_input_grad(ones(1, 1), ones(1, 1, 3), 2**50, stride=2**51)", "M"
+    yield "ds.depthwise_conv1d_weight_grad(ones(1, 1), ones(1, 1), 2**40, padding=2**39)", "VM"
+    yield "ds.depthwise_conv1d_weight_grad(ones(1, 1), ones(1, 2), 2**40, padding=2**39)", "VMI"
+    yield "call(2, 'depthwise transpose', x=wide(1, 2**31, 2**31), w=ones(1, 1, 1, 1))", "M"
+    yield "call(1, 'depthwise transpose', x=wide(1, 2**40), w=wide(1, 1, 2**40))", "M"
+    yield "call(1, 'separable transpose', x=wide(2**40, 1), w=wide(2**40, 1, 1), p=wide(1, 2**40))", "MVI"
+    yield "ds.depthwise_conv1d_weight_grad(wide(1, 2**40), wide(1, 2**40), 1)", "MI"
+    yield "ds.depthwise_conv1d_weight_grad(wide(2**40, 1, 3), wide(2**40, 1, 1), 3)", "MI"
+    yield "ds.depthwise_conv1d_weight_grad(wide(2**40, 1), wide(2**40, 1), 1)", "M"
+    yield "ds.pointwise_conv1d_weight_grad(wide(1, 2**40), wide(1, 2**40))", "MI"
+    yield "ds.pointwise_conv1d_weight_grad(wide(2**40, 1, 1), wide(2**40, 1, 1))", "MI"
+    yield "ds.pointwise_conv2d_weight_grad(wide(2**20, 2**20, 1, 1, 1), wide(2**20, 2**20, 1, 1, 1))", "MI"
+    yield "ds.depthwise_conv3d_weight_grad(wide(1, 2**40, 1, 1), wide(1, 2**40, 1, 1), 1)", "MI"
+    yield "ds.depthwise_conv_transpose1d_weight_grad(wide(2**40, 2, 1), wide(2**40, 2, 2), 2)", "MI"
+    yield "ds.pointwise_conv1d_weight_grad(wide(2**40, 1), wide(2**20, 1))", "M"
+    yield "ds.pointwise_conv1d_input_grad(wide(2**40, 1), wide(2**40, 1))", "MI"
+    yield "ds.pointwise_conv1d_input_grad(wide(1, 2**40), wide(1, 1))", "MI"
+    yield "ds.depthwise_conv1d_weight_grad(wide(2**31, 1, dtype='?'), wide(2**62, 1, dtype='?'), 1)", "MV"
+
+
+def empty_gradients():
+    for rank in RANKS:
+        x, w = f"ones(2, 3, *[5] * {rank})", f"ones(3, 2, *[3] * {rank})"
+        for name, size in ((f"depthwise_conv{rank}d", 3), (f"depthwise_conv_transpose{rank}d", 7)):
+            none = f"ones(2, 0, *[{size}] * {rank})"
+            for batch in ("0", "0, 2", "2, 0"):
+                g, empty = f"ones({batch}, 6, *[{size}] * {rank})", f"ones({batch}, 3, *[5] * {rank})"
+                yield f"same('{name}_input_grad', {g}, {w}, 5)", "R"
+                yield f"ds.{name}_input_grad({g}, {w}, 5).size == 0", "R"
+                yield f"same('{name}_weight_grad', {empty}, {g}, 3)", "R"
+                yield f"not ds.{name}_weight_grad({empty}, {g}, 3).any()", "R"
+                yield f"not vjp('{name}', {empty}, {w}, ones(6))[1].any()", "R"
+                yield f"not vjp('{name}', {empty}, {w}, ones(6))[2].any()", "R"
+            for zero in (f"ones(2, 6, 0, *[{size}] * {rank - 1})", f"ones(2, 0, *[{size}] * {rank})"):
+                yield f"ds.{name}_input_grad({zero}, {w}, 5)", "V"
+                yield f"ds.{name}_weight_grad({x}, {zero}, 3)", "V"
+            yield (
+                f"ds.{name}_weight_grad(ones(2, 0, *[5] * {rank}), {none}, 3).size == 0",
+                "R",
+            )
+            yield f"ds.{name}_weight_grad(ones(2, 3, *[0] * {rank}), ones(2, 6, *[{size}] * {rank}), 3)", "V"
+            yield (
+                f"ds.{name}_input_grad({none}, ones(0, 2, *[3] * {rank}), 5).size == 0",
+                "R",
+            )
+        yield f"not ds.pointwise_conv{rank}d_weight_grad(ones(0, *{x}.shape), ones(0, *{x}.shape)).any()", "R"
+        yield (
+            f"not ds.pointwise_conv{rank}d_weight_grad(ones(3, *[0] * {rank}), ones(4, *[0] * {rank})).any()",
+            "R",
+        )
+        yield f"ds.pointwise_conv{rank}d_input_grad(ones(0, *[2] * {rank}), ones(0, 3))", "V"
+        yield f"ds.pointwise_conv{rank}d_input_grad(ones(4, *[2] * {rank}), ones(4, 0)).size == 0", "R"
+    yield "not ds.depthwise_conv2d_input_grad(ones(1, 2, 2, 2), ones(2, 1, 1, 1), 0, padding=1).any()", "R"
+    yield "same('depthwise_conv2d_weight_grad', ones(1, 2, 0, 2), ones(1, 2, 2, 4), 1, padding=1)", "R"
+    for mode in ("circular", "reflect", "symmetric", "replicate"):
+        keywords = f"padding=1, padding_mode='{mode}'"
+        yield f"ds.depthwise_conv2d_input_grad(ones(2, 2, 2), ones(2, 1, 1, 1), 0, {keywords})", "V"
+        yield f"ds.depthwise_conv2d_weight_grad(ones(2, 0, 0), ones(2, 2, 2), 1, {keywords})", "V"
+
+
+def empty_transposed():
+    yield "call(2, 'depthwise transpose', x=ones(0, 3, 5, 5)).shape == (0, 3, 7, 7)", "R"
+    yield "call(2, 'separable transpose', x=ones(2, 0, 3, 5, 5)).shape == (2, 0, 4, 7, 7)", "R"
+    yield "call(2, 'depthwise transpose', x=ones(2, 0, 5, 5), w=ones(0, 2, 3, 3)).shape == (2, 0, 7, 7)", "R"
+    yield (
+        "(call(1, 'separable transpose', x=ones(2, 0, 5), w=ones(0, 2, 3), p=ones(4, 0)) == 0).all()",
+        "R",
+    )
+    yield "call(2, 'depthwise transpose', w=ones(0, 1, 3, 3))", "V"
+    yield "call(2, 'depthwise transpose', x=ones(0, 5, 5), w=ones(0, 0, 3, 3))", "V"
+    yield "call(2, 'separable transpose', p=ones(0, 3))", "V"
+    yield "(call(1, 'depthwise transpose', x=ones(3, 0), bias=ones(3)) == 1).all()", "R"
+    yield "same('depthwise_conv_transpose2d', ones(3, 0, 4), ones(3, 1, 3, 3), ones(3))", "R"
+    yield "call(2, 'depthwise transpose', x=ones(3, 0, 4), stride=3)", "V"
+    yield "call(2, 'depthwise transpose', x=ones(3, 0, 4), padding='same')", "V"
+    # from fewer output channels than input channels
+    for rank in RANKS:
+        x, w = f"numbers(2, 7, *[4] * {rank})", f"numbers(7, 1, *[3] * {rank})"
+        arguments = f"{x}, {w}, numbers(2, 7), None, numbers(2)"
+        for keywords in ("stride=2", "padding=1", "stride=2, padding='same', data_format='channels_first'"):
+            yield f"same('separable_conv_transpose{rank}d', {arguments}, {keywords})", "R"
+
+
+def transposed_sizes():
+    for rank in RANKS:
+        x = f"x=ones(2, 3, *[2] * {rank})"
+        yield f"call({rank}, 'depthwise transpose', {x}, padding=2)", "V"
+        yield f"call({rank}, 'separable transpose', {x}, padding=2)", "V"
+        yield f"call({rank}, 'depthwise transpose', {x}, padding=2**40)", "V"
+        yield f"call({rank}, 'depthwise transpose', {x}, padding=((4, 0),) * {rank})", "V"
+        yield (
+            f"call({rank}, 'depthwise transpose', {x}, padding=2, dilation=3, output_padding=2).size > 0",
+            "R",
+        )
+        yield (
+            f"call({rank}, 'depthwise transpose', {x}, padding=2, stride=2, output_padding=1).shape[-1] == 2",
+            "R",
+        )
+        for size in ("3", "5", "(5,) * {rank}", "2**31", "2**62", "-1", "0", "-2**63"):
+            yield f"call({rank}, 'depthwise transpose', {x}, output_size={size.format(rank=rank)})", "V"
+        for size in ("4", "7", "100"):
+            yield f"call({rank}, 'separable transpose', {x}, stride=2, output_size={size})", "V"
+            yield (
+                f"call({rank}, 'separable transpose', {x}, stride=2, padding='same', output_size={size}0)",
+                "V",
+            )
+            name = f"gufunc('depthwise_conv_transpose{rank}d', stride=2, output_size={size})"
+            yield f"ds.{name}(ones(3, *[2] * {rank}), ones(3, 1, *[3] * {rank}))", "v"
+        yield f"call({rank}, 'depthwise transpose', {x}, output_size=2**63)", "O"
+        yield f"call({rank}, 'depthwise transpose', {x}, stride=2, output_size=5, output_padding=1)", "V"
+
+
+def gradients_that_disagree():
+    for rank in RANKS:
+        x, w = f"ones(2, 3, *[5] * {rank})", f"ones(3, 2, *[3] * {rank})"
+        for name, size in ((f"depthwise_conv{rank}d", 3), (f"depthwise_conv_transpose{rank}d", 7)):
+            g = f"ones(2, 6, *[{size}] * {rank})"
+            for wrong in (
+                f"ones(2, 6, *[{size + 1}] * {rank})",
+                f"ones(2, 6, *[{size - 1}] * {rank})",
+                f"ones(2, 6, *[1] * {rank})",
+                f"ones(2, 7, *[{size}] * {rank})",
+                f"ones(2, 1, *[{size}] * {rank})",
+                f"ones(*[{size}] * {rank})",
+                "ones(6)",
+                "ones()",
+            ):
+                yield f"ds.{name}_input_grad({wrong}, {w}, 5)", "V"
+                yield f"ds.{name}_weight_grad({x}, {wrong}, 3)", "V"
+            for batch in ("", "1, ", "3, ", "2, 2, ", "2, 1, "):
+                yield f"ds.{name}_weight_grad({x}, ones({batch}6, *[{size}] * {rank}), 3)", "V"
+            for wrong in (
+                f"ones(2, 2, *[3] * {rank})",
+                f"ones(3, *[3] * {rank})",
+                f"ones(4, 3, 2, *[3] * {rank})",
+            ):
+                yield f"ds.{name}_input_grad({g}, {wrong}, 5)", "V"
+            for size in ("4", "(5,) * {0} + (5,)", "()", "6"):
+                yield f"ds.{name}_input_grad({g}, {w}, {size.format(rank)})", "V"
+                yield f"ds.{name}_weight_grad({x}, {g}, {size.format(rank)})", "V"
+        for wrong in (
+            f"ones(2, 4, *[6] * {rank})",
+            f"ones(3, 4, *[5] * {rank})",
+            "ones(4)",
+            f"ones(4, *[5] * {rank})",
+        ):
+            yield f"ds.pointwise_conv{rank}d_weight_grad({x}, {wrong})", "V"
+        for wrong in ("ones(2, 4)", "ones(4)", "ones(1, 3, 4)", f"ones(2, 4, *[1] * {rank})", "ones()"):
+            yield f"ds.pointwise_conv{rank}d_input_grad({x}, {wrong})", "V"
+        yield f"vjp('depthwise_conv{rank}d', {x}, ones(2, 3, 2, *[3] * {rank}))", "V"
+        yield f"vjp('depthwise_conv{rank}d', {x}, {w}, ones(2, 6))", "V"
+        yield f"ds.depthwise_conv{rank}d_vjp({x}, {w})[1](ones(2, 6))", "V"
+        yield f"ds.depthwise_conv{rank}d_vjp({x}, {w})[1](ones(*[1] * {rank + 2}))", "V"
+    yield from each("call({rank}, '{kind}', w=ones(4, 1, *[3] * {rank}))", "V", TRANSPOSED)
+    yield from each("call({rank}, '{kind}', w=ones(6, 1, *[3] * {rank}), p=ones(4, 6))", "V", TRANSPOSED)
+    yield from each("call({rank}, '{kind}', bias=ones(2))", "V", TRANSPOSED)
+    yield from each("call({rank}, '{kind}', x=ones(3))", "V", TRANSPOSED)
+    yield from each("call({rank}, '{kind}', w=ones(3))", "V", TRANSPOSED)
+    yield from each("call({rank}, '{kind}', w=ones(5, 3, 1, *[3] * {rank}))", "V", TRANSPOSED)
+    # core-dimension hooks that trust the sizes would divide by, or index with, these
+    grad = "ds.gufunc('depthwise_conv2d_weight_grad', kernel_size=3, batch_axes={0})"
+    yield grad.format(0) + "(ones(0, 5, 5), ones(4, 3, 3))", "v"
+    yield grad.format(2) + "(ones(2, 3, 5, 5), ones(2, 3, 3, 3))", "v"
+    yield grad.format(1) + "(ones(2, 3, 5, 5), ones(2, 4, 3, 3))", "v"
+    yield grad.format(1) + "(ones(2, 3, 5, 5), ones(2, 3, 3, 3), out=ones(3, 2, 3, 3))", "v"
+    yield "ds.gufunc('depthwise_conv2d_input_grad', input_size=5)(ones(4, 3, 3), ones(3, 1, 3, 3))", "v"
+    yield (
+        "ds.gufunc('depthwise_conv1d_input_grad', input_size=5)(ones(3, 3), ones(3, 1, 3), out=ones(3, 6))",
+        "v",
+    )
+    yield "ds.gufunc('pointwise_conv2d_weight_grad', batch_axes=25)", "V"
+
+
+def wrong_types_of_gradients():
+    for value in ("1.0", "'1'", "True", "b'1'", "1j", "(1.0, 1)", "[None, 1]"):
+        yield f"call(2, 'depthwise transpose', stride=2, output_padding={value})", "T"
+        yield f"call(2, 'depthwise transpose', stride=2, output_size={value})", "T"
+        yield f"ds.depthwise_conv2d_input_grad(ones(3, 3, 3), ones(3, 1, 3, 3), {value})", "T"
+        yield f"ds.depthwise_conv2d_weight_grad(ones(3, 5, 5), ones(3, 3, 3), {value})", "T"
+    for value in ("[]", "()", "(1,)", "(1, 1, 1)"):
+        yield f"call(2, 'depthwise transpose', stride=2, output_padding={value})", "V"
+        yield f"call(2, 'separable transpose', stride=2, output_size={value})", "V"
+        yield f"ds.depthwise_conv_transpose2d_input_grad(ones(3, 7, 7), ones(3, 1, 3, 3), {value})", "V"
+        yield f"ds.depthwise_conv_transpose2d_weight_grad(ones(3, 5, 5), ones(3, 7, 7), {value})", "V"
+    for padding in ("'causal'", "'full'", "'same_lower'", "'SAME'", "''", "(1, 2, 3)", "((1, 2), (3, -4))"):
+        yield f"call(2, 'depthwise transpose', padding={padding})", "V"
+        yield (
+            f"ds.depthwise_conv_transpose2d_weight_grad(ones(3, 5, 5), ones(3, 7, 7), 3, padding={padding})",
+            "V",
+        )
+    yield "call(2, 'depthwise transpose', padding_mode='zeros')", "T"
+    for array in ("None", "'abc'", "ones(3, 3, 3, dtype='O')", "ones(3, 3, 3, dtype='g')", "{'a': 1}"):
+        yield f"ds.depthwise_conv2d_input_grad({array}, ones(3, 1, 3, 3), 5)", "T"
+        yield f"ds.depthwise_conv2d_weight_grad(ones(3, 5, 5), {array}, 3)", "T"
+        yield f"ds.pointwise_conv2d_weight_grad({array}, ones(3, 3, 3))", "T"
+        yield f"vjp('depthwise_conv2d', {array}, ones(3, 1, 3, 3))", "T"
+    for array in ("None", "'abc'", "ones(3, 3, 3, dtype='O')", "ones(3, 3, 3, dtype='F')", "ones(3, 3)"):
+        yield f"ds.depthwise_conv2d_vjp(ones(3, 5, 5), ones(3, 1, 3, 3))[1]({array})", "TV"
+    yield "ds.depthwise_conv2d_input_grad([[1], [1, 2]], ones(3, 1, 3, 3), 5)", "V"
+    yield "call(2, x=ones(3, 5, 5, dtype='F'), activation='relu')", "T"
+    yield "call(2, 'separable transpose', x=ones(3, 5, 5, dtype='D'), depthwise_activation='gelu')", "T"
+
+
+def gradients_of_kernels_beyond_the_input():
+    for name in ("depthwise_conv2d", "depthwise_conv_transpose2d"):
+        size = 1 if name.endswith("v2d") else 125
+        keywords = "padding=62, stride=2" if size == 1 else "stride=2"
+        x, w, g = "numbers(2, 1, 1)", "numbers(2, 1, 125, 125)", f"numbers(2, {size}, {size})"
+        yield f"same('{name}', {x}, {w}, {keywords})", "R"
+        yield f"same('{name}_input_grad', {g}, {w}, 1, {keywords})", "R"
+        yield f"same('{name}_weight_grad', {x}, {g}, 125, {keywords})", "R"
+    for mode in ("circular", "reflect", "symmetric", "replicate"):
+        keywords = f"padding=57, padding_mode='{mode}'"
+        yield f"same('depthwise_conv1d_input_grad', numbers(2, 76), numbers(2, 1, 41), 2, {keywords})", "R"
+        yield f"same('depthwise_conv1d_weight_grad', numbers(2, 2), numbers(2, 76), 41, {keywords})", "R"
+    yield "same('depthwise_conv_transpose2d', numbers(1, 2, 2), numbers(1, 1, 60, 3), padding=(29, 0))", "R"
+    yield (
+        "(call(1, 'depthwise transpose', x=ones(1, 1), w=ones(1, 1, 100001), padding=50000) == 1).all()",
+        "R",
+    )
+    yield "call(2, 'depthwise transpose', x=ones(1, 3, 3), w=wide(1, 1, 2**31, 2**29), padding=2**28)", "VMI"
+    yield (
+        "(ds.depthwise_conv1d_input_grad(ones(1, 7), ones(1, 1, 100001), 7, padding='same') == 7).all()",
+        "R",
+    )
+
+
 ROWS = {
     "1": stride_zero,
     "2": zero_divisors,
@@ -450,6 +759,15 @@ ROWS = {
     "26": forms_of_memory,
     "27": wrong_out,
     "28": astronomical_axes,
+    "1-4, transposed and gradients": zeros_of_transposed,
+    "5": output_padding,
+    "6-13, 28, transposed and gradients": giant_transposed,
+    "16": empty_gradients,
+    "17, 23": empty_transposed,
+    "18, 22": transposed_sizes,
+    "19, 20, gradients": gradients_that_disagree,
+    "21, gradients": wrong_types_of_gradients,
+    "24, gradients": gradients_of_kernels_beyond_the_input,
 }
 
 
@@ -515,7 +833,7 @@ def test_hostile(row, tmp_path):
 
 def test_the_table_is_long():
     cases = [case for row in ROWS.values() for case in row()]
-    assert len(cases) >= 150
+    assert len(cases) >= 400
     assert len({expression for expression, _ in cases}) == len(cases)
 
 
@@ -578,14 +896,25 @@ for width, stride, kernel in itertools.product([*range(1, 20), 31, 32, 33, 63, 6
         ]
         keywords = {"stride": stride, "padding": "same", "dilation": dilation}
         keywords.update(padding_mode=mode, data_format=data_format)
-        for name, arguments in (("depthwise_conv2d", inputs[:2]), ("separable_conv2d", inputs)):
-            expected = getattr(reference, name)(*arguments, **keywords)
+        forward = reference.depthwise_conv2d(*inputs[:2], **keywords)
+        gradient = guarded(numbers(rng, *forward.shape, dtype=dtype), at_end)
+        crop = {key: value for key, value in keywords.items() if key != "padding_mode"}
+        for name, arguments, geometry in (
+            ("depthwise_conv2d", inputs[:2], keywords),
+            ("separable_conv2d", inputs, keywords),
+            ("depthwise_conv2d_input_grad", [gradient, inputs[1], (height, width)], keywords),
+            ("depthwise_conv2d_weight_grad", [inputs[0], gradient, (1, kernel)], keywords),
+            ("depthwise_conv_transpose2d", inputs[:2], crop),
+            ("separable_conv_transpose2d", inputs, crop),
+            ("pointwise_conv2d_weight_grad", [inputs[0]] * 2, {"data_format": data_format}),
+        ):
+            expected = getattr(reference, name)(*arguments, **geometry)
             out = guarded(np.full(expected.shape, 99, dtype), at_end)
-            print(name, image, keywords, at_end, flush=True)
-            getattr(ds, name)(*arguments, out=out, **keywords)
+            print(name, image, geometry, at_end, flush=True)
+            getattr(ds, name)(*arguments, out=out, **geometry)
             assert np.array_equal(out, expected), "wrong"
         count += 1
-        inputs = arguments = out = expected = None
+        inputs = arguments = out = expected = gradient = None
         kept.clear()
 print("done")
 """

@@ -11,8 +11,10 @@ import pytest
 import dsconv as ds
 from dsconv import __main__ as command
 from dsconv import demonstration, functional, images
+from dsconv import demonstration_cases as cases
 
-FEW = [demonstration.CASES[0], demonstration.CASES[15]]
+FEW = [cases.CASES[0], cases.CASES[15]]
+STREAM = next(case for case in cases.CASES if case.chunk)
 
 
 @pytest.fixture
@@ -42,9 +44,10 @@ def test_default_run(tmp_path):
     result = json.loads(done.stdout)
     assert result["all_within_bound"]
     assert result["kernel_set"] in ds.available_isas()
-    assert len(result["operations"]) == len(demonstration.CASES)
-    assert {line["operation"] for line in result["operations"]} == set(functional.__all__)
-    assert {line["dtype"] for line in result["operations"]} == {"float32", "float64"}
+    assert len(result["operations"]) == len(cases.CASES)
+    assert {line["operation"] for line in result["operations"]} == {*functional.__all__, "Stream1d"}
+    types = {"float16", "float32", "float64", "complex64", "complex128"}
+    assert {line["dtype"] for line in result["operations"]} == types
     for line in result["operations"]:
         assert 0 < line["error_of_bound"] <= 1
         assert line["macs"] > 0 and line["seconds"] > 0 and line["reference_seconds"] > 0
@@ -133,6 +136,19 @@ def test_out_of_bound(few, capsys, monkeypatch, fault):
     assert [line["operation"] for line in result["operations"]] == [case.function for case in FEW]
 
 
+def test_a_chunk_that_leaves_a_trace_is_out_of_bound(photo, monkeypatch):
+    assert demonstration.run(STREAM, photo)["error_of_bound"] <= 1
+
+    class Leaky(ds.Stream1d):
+        def __call__(self, x):
+            y = super().__call__(x)
+            return np.nextafter(y, np.float32(np.inf)) if self.seen == case.chunk else y
+
+    case = STREAM
+    monkeypatch.setattr(demonstration, "Stream1d", Leaky)
+    assert demonstration.run(case, photo)["error_of_bound"] == np.inf
+
+
 @pytest.mark.parametrize("change", [lambda y: y[:, :-1], lambda y: y.astype(np.float64)])
 def test_wrong_shape_and_dtype_are_out_of_bound(photo, monkeypatch, change):
     right = functional.depthwise_conv1d
@@ -167,25 +183,37 @@ def test_any_size(rng, size):
 
 def test_cuts_are_the_photo(photo):
     y, x = 37, 101
-    assert np.array_equal(demonstration.image(photo)[:, y, x] * 255, photo[y, x])
-    line = (demonstration.signal(photo) * 255).reshape(192, 192)
+    assert np.array_equal(cases.image(photo)[:, y, x] * 255, photo[y, x])
+    line = (cases.signal(photo) * 255).reshape(192, 192)
     assert line[y, x] == pytest.approx(photo[y, x] @ [0.299, 0.587, 0.114])
-    features = (demonstration.features(photo) * 255).reshape(3, 4, 4, 48, 48)
+    features = (cases.features(photo) * 255).reshape(3, 4, 4, 48, 48)
     assert np.allclose(features[:, y % 4, x % 4, y // 4, x // 4], photo[y, x])
-    volume = demonstration.volume(photo)
-    assert np.array_equal(volume[:, 5, 3, 4], demonstration.features(photo)[:, 10 + 3, 10 + 4])
+    volume = cases.volume(photo)
+    assert np.array_equal(volume[:, 5, 3, 4], cases.features(photo)[:, 10 + 3, 10 + 4])
 
 
-def test_multiply_adds(photo):
-    cases = {
-        ("depthwise_conv", 3, 2, 0): (3 * 2 * 9, 3 * 6 * 9),
-        ("pointwise_conv", 1, 1, 5): (3 * 5, 3 * 5),
-        ("separable_conv", 3, 2, 5): (3 * 2 * (9 + 5), 3 * 5 * 9),
-    }
-    for (operation, kernel, multiplier, outputs), expected in cases.items():
-        case = demonstration.Case(operation, 2, demonstration.image, kernel, multiplier, outputs)
-        x, y = np.empty((3, 8, 8)), np.empty((outputs or 3 * multiplier, 4, 5))
-        assert demonstration.multiply_adds(case, x, y) == tuple(20 * each for each in expected)
+MACS = {
+    # operation, multiplier, outputs: of 20 positions of a kernel of 9, beside 64 positions
+    ("depthwise_conv", 2, 0): (3 * 2 * 9 * 20, 3 * 6 * 9 * 20),
+    ("pointwise_conv", 1, 5): (3 * 5 * 20, 3 * 5 * 20),
+    ("separable_conv", 2, 5): (3 * 2 * (9 + 5) * 20, 3 * 5 * 9 * 20),
+    ("depthwise_conv_transpose", 2, 0): (3 * 2 * 9 * 20, 3 * 6 * 9 * 20),
+    ("separable_conv_transpose", 2, 5): (3 * 2 * (9 * 20 + 5 * 64), 3 * 5 * 9 * 20),
+    ("depthwise_conv_input_grad", 3, 0): (3 * 9 * 20, 3 * 9 * 20),
+    ("depthwise_conv_weight_grad", 2, 0): (3 * 2 * 9 * 20, 3 * 6 * 9 * 20),
+    ("pointwise_conv_input_grad", 1, 5): (3 * 5 * 20, 3 * 5 * 20),
+}
+
+
+@pytest.mark.parametrize("operation, multiplier, outputs", MACS)
+def test_multiply_adds(operation, multiplier, outputs):
+    kernel = 1 if operation.startswith("pointwise") else 3
+    case = cases.Case(operation, 2, cases.image, kernel, multiplier, outputs)
+    few, many = np.empty((3, 4, 5)), np.empty((3, 8, 8))
+    maps = (few, few) if kernel == 1 else (few, many)
+    expected = MACS[operation, multiplier, outputs]
+    assert demonstration.multiply_adds(case, *maps) == expected
+    assert demonstration.multiply_adds(case, *reversed(maps)) == expected
 
 
 def test_the_drawing_is_what_it_says(photo):

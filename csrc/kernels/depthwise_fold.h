@@ -67,8 +67,8 @@ static void fold_plane(const dsc_problem *p, const dsc_plan *plan, dsc_int image
     const dsc_int columns = at_most(plan->column_width, FOLD_COLUMNS);
     output_tile t = {.image = image};
     clear_plane(p, f);
-    for (t.depth = 0; t.depth < out[0]; ++t.depth)
-        for (t.row = 0; t.row < out[1]; t.row += rows)
+    for (t.depth = 0; t.depth < out[0] && !dsc_stopped(p); ++t.depth)
+        for (t.row = 0; t.row < out[1] && !dsc_stopped(p); t.row += rows)
             for (t.column = 0; t.column < out[2] && !dsc_stopped(p); t.column += columns) {
                 t.rows = at_most(rows, out[1] - t.row), t.columns = at_most(columns, out[2] - t.column);
                 fold_piece(p, &padded, plan, &t, channel, piece, scratch, f);

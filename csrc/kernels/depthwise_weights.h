@@ -230,7 +230,7 @@ static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
     const dsc_extent *e = &p->e;
     const dsc_plan *plan = w->plan;
     const char *y = piece.y;
-    for (piece.row = 0; piece.row < e->out[1]; piece.row += plan->band_rows)
+    for (piece.row = 0; piece.row < e->out[1] && !dsc_stopped(p); piece.row += plan->band_rows)
         for (piece.column = 0; piece.column < e->out[2] && !dsc_stopped(p); piece.column += plan->column_width) {
             piece.rows = at_most(plan->band_rows, e->out[1] - piece.row);
             piece.columns = at_most(plan->column_width, e->out[2] - piece.column);
@@ -277,8 +277,8 @@ static void gather_item(weights_item *w)
     dsc_int x = w->batch * p->x.batch + c * p->x.channel + m * p->x.multiplier;
     dsc_int y = w->batch * p->y.batch + c * p->y.channel + m * p->y.multiplier;
     clear_block(&w->sums);
-    for (dsc_int n = 0; n < p->images->count; ++n)
-        for (dsc_int depth = 0; depth < e->out[0]; ++depth) {
+    for (dsc_int n = 0; n < p->images->count && !dsc_stopped(p); ++n)
+        for (dsc_int depth = 0; depth < e->out[0] && !dsc_stopped(p); ++depth) {
             dsc_int source = p->x.data ? dsc_source_index(position_of(w, 0, depth), e->in[0], e->mode) : 0;
             weights_piece piece = {.x = p->x.data};
             if (source < 0)

@@ -101,8 +101,8 @@ static void add_rows_of_pixels(product_item *w, dsc_int image)
     const dsc_int *out = p->e.out;
     dsc_int x = w->batch * p->x.batch + image_offset(p->images, p->images->x, image);
     dsc_int y = w->batch * p->y.batch + image_offset(p->images, p->images->y, image);
-    for (dsc_int depth = 0; depth < out[0]; ++depth)
-        for (dsc_int row = 0; row < out[1]; ++row)
+    for (dsc_int depth = 0; depth < out[0] && !dsc_stopped(p); ++depth)
+        for (dsc_int row = 0; row < out[1] && !dsc_stopped(p); ++row)
             for (dsc_int first = 0; first < out[2] && !dsc_stopped(p); first += run_pixels(p))
                 add_run(w, element(p, p->x.data, x + depth * p->x.step[0] + row * p->x.step[1] + first * p->x.step[2]),
                         element(p, p->y.data, y + depth * p->y.step[0] + row * p->y.step[1] + first * p->y.step[2]),
