@@ -125,6 +125,29 @@ static void run_columns(const plane_region *r, const plane_source *s, depthwise_
     }
 }
 
+/* The same for rolling tiles, as wide as they can be: their first and last vectors may meet a border. */
+static void run_rolling(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
+{
+    const dsc_extent *e = r->e;
+    dsc_int step = e->stride[2], x_step = s->padded ? 1 : step, reach = (e->kernel[2] - 1) * e->dilation[2];
+    for (dsc_int done = 0; done < r->columns;) {
+        dsc_int left = r->columns - done, start = (r->column + done) * step - e->low[2];
+        dsc_int vectors = at_most(divide_up(left, LANES), by_two(rolling) ? 2 : TILE_VECTORS);
+        bool masked = needs_mask(r, s, start, vectors);
+        if (masked && vectors > 2 && start + LANES < 0)
+            vectors = 1;
+        else if (masked && vectors > 2)
+            vectors = at_least(at_most(vectors, (e->in[2] - start - reach) / LANES + 1), 2);
+        masked = needs_mask(r, s, start, vectors);
+        t->width = at_most(left, vectors * LANES);
+        set_columns(r, t, start, masked);
+        t->x = x + done * x_step;
+        t->y = y + done * r->y_column;
+        rolling_table[rolling][vectors - 1][masked](t);
+        done += t->width;
+    }
+}
+
 /* Output rows row, row + apart, ... `rows` of them. */
 static void run_rows(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, int kind, dsc_int row,
                      dsc_int rows)
@@ -137,11 +160,11 @@ static void run_rows(const plane_region *r, const plane_source *s, depthwise_til
     if (e->mode != DSC_ZEROS)
         t->top = 0, t->height = INT64_MAX;
     t->rows = rows;
-    t->row_first = 0, t->row_last = (rows - 1) * (rolling >= ROLLING_3_BY_TWO && rolling != NOT_ROLLING ? 2 : 1) + e->kernel[1];
+    t->row_first = 0, t->row_last = (rows - 1) * (by_two(rolling) ? 2 : 1) + e->kernel[1];
     if (e->mode == DSC_ZEROS)
         clip_taps(position, e->dilation[1], t->row_last, e->in[1], 0, &t->row_first, &t->row_last);
     if (rolling != NOT_ROLLING)
-        run_columns(r, s, t, rolling_table[rolling], ROLLING_LOG2, x, y);
+        run_rolling(r, s, t, rolling, x, y);
     else
         run_columns(r, s, t, tile_table[kind][rows == TILE_ROWS ? 2 : rows - 1], tile_vectors_log2(kind, (int)rows), x, y);
 }
@@ -153,15 +176,15 @@ static bool rows_share(const dsc_extent *e)
 
 static int choose_rolling(const dsc_extent *e, const plane_source *s, bool one_slice)
 {
-    int by_two = e->stride[1] == 2 && e->stride[2] == 2 && e->dilation[1] == 1 && e->dilation[2] == 1 && !s->padded;
+    int half = e->stride[1] == 2 && e->stride[2] == 2 && e->dilation[1] == 1 && e->dilation[2] == 1 && !s->padded;
     bool by_one = rows_share(e) && e->stride[2] == 1;
-    if ((!by_one && !by_two) || (!s->padded && e->kernel[2] > ROLLING_COLUMNS))
+    if ((!by_one && !half) || (!s->padded && e->kernel[2] > ROLLING_COLUMNS))
         return NOT_ROLLING;
     switch (e->kernel[1]) {
-    case 2: return by_two ? NOT_ROLLING : one_slice && e->kernel[2] == 2 ? ROLLING_2_2 : ROLLING_2;
-    case 3: return by_two ? ROLLING_3_BY_TWO : one_slice && e->kernel[2] == 3 ? ROLLING_3_3 : ROLLING_3;
-    case 5: return by_two ? ROLLING_5_BY_TWO : ROLLING_5;
-    case 7: return by_two ? ROLLING_7_BY_TWO : ROLLING_7;
+    case 2: return half ? NOT_ROLLING : one_slice && e->kernel[2] == 2 ? ROLLING_2_2 : ROLLING_2;
+    case 3: return half ? ROLLING_3_BY_TWO : one_slice && e->kernel[2] == 3 ? ROLLING_3_3 : ROLLING_3;
+    case 5: return half ? ROLLING_5_BY_TWO : ROLLING_5;
+    case 7: return half ? ROLLING_7_BY_TWO : ROLLING_7;
     default: return NOT_ROLLING;
     }
 }
