@@ -105,14 +105,15 @@ static void run_columns(const plane_region *r, const plane_source *s, depthwise_
 {
     const dsc_extent *e = r->e;
     dsc_int x_step = s->padded ? 1 : e->stride[2], reach = (e->kernel[2] - 1) * e->dilation[2];
+    bool wide = e->kernel[1] >= MASKED_ROWS && table[most][1];
     for (dsc_int done = 0; done < r->columns;) {
         dsc_int left = r->columns - done, start = (r->column + done) * e->stride[2] - e->low[2];
         dsc_int vectors = divide_up(left, LANES);
-        bool masked = needs_mask(r, s, start, 1);
+        bool masked = needs_mask(r, s, start, wide ? at_most(vectors, (dsc_int)1 << most) : 1);
         if (!masked && !s->padded)
             vectors = at_most(vectors, (e->in[2] - start - reach) / (LANES * e->stride[2]));
-        int log2 = log2_at_most(vectors, masked ? MASKED_LOG2 : most);
-        if (masked && log2 == 1 && !needs_mask(r, s, start + LANES * e->stride[2], 1))
+        int log2 = log2_at_most(masked && wide ? vectors + vectors / 2 : vectors, masked && !wide ? MASKED_LOG2 : most);
+        if (masked && log2 == 1 && !wide && !needs_mask(r, s, start + LANES * e->stride[2], 1))
             log2 = 0;
         if (!table[log2][masked])
             log2 = 0;

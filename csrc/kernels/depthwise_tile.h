@@ -231,7 +231,7 @@ INLINE void store_row(const depthwise_tile *t, const int V, real *y, const vec *
         dsc_int left = t->width - v * LANES;
         vec sum = v_finish(t->finish, sums[v]);
         if (t->y_column == 2)
-            v_store_even(target, sum, (int)(left < LANES ? left : LANES));
+            v_store_even(target, sum, (int)at_least(at_most(left, LANES), 0));
         else if (t->y_column != 1)
             v_scatter(target, t->y_column, sum, (int)(left < LANES ? left : LANES));
         else if (left >= LANES)
@@ -269,7 +269,8 @@ INLINE void run_tile(const depthwise_tile *tile, const int kind, const int R, co
 
 typedef void (*tile_function)(const depthwise_tile *);
 
-#define MASKED_LOG2 1   /* masked tiles have one or two vectors: their masks stay in registers */
+#define MASKED_LOG2 1   /* masked tiles have one or two vectors: their masks stay in registers ... */
+#define MASKED_ROWS 8   /* ... unless so many row taps use the masks of a column tap */
 
 #define TILE(kind, R, V) static void tile_##kind##_##R##_##V(const depthwise_tile *t) { run_tile(t, kind, R, V, 0); }
 #define TILE_MASKED(kind, R, V) \
@@ -283,7 +284,10 @@ TILES(UNSHARED_BY_TWO, 4) TILES(UNSHARED_BY_TWO, 2) TILES(UNSHARED_BY_TWO, 1)
 TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
 #if TILE_VECTORS == 4
 TILE(SHARED, 4, 4) TILE(SHARED, 2, 4) TILE(UNSHARED, 4, 4) TILE(UNSHARED, 2, 4)
-#define ENTRIES_MORE(kind, R) {ENTRIES(kind, R), {tile_##kind##_##R##_4, NULL}}
+TILE_MASKED(SHARED, 4, 4) TILE_MASKED(SHARED, 2, 4)
+#define tile_UNSHARED_4_4_masked NULL
+#define tile_UNSHARED_2_4_masked NULL
+#define ENTRIES_MORE(kind, R) {ENTRIES(kind, R), {tile_##kind##_##R##_4, tile_##kind##_##R##_4_masked}}
 #else
 #define ENTRIES_MORE(kind, R) {ENTRIES(kind, R)}
 #endif
