@@ -8,6 +8,7 @@
 #include "depthwise_tile.h"
 
 #define ROLLING_ROWS 7
+#define AHEAD 6              /* rows that are asked for before they are needed */
 #define ROLLING_COLUMNS 16   /* most column taps of a masked tile */
 
 #define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
@@ -77,6 +78,14 @@ INLINE void roll_row_resident(const depthwise_tile *t, const int KH, const int K
     }
 }
 
+/* A tile runs down its columns, which the memory does not foresee: ask for what it will need. */
+INLINE void announce_row(const real *p, const int written, const int V)
+{
+    UNROLL
+    for (int v = 0; v < V; ++v)
+        __builtin_prefetch(p + v * LANES, written);
+}
+
 /* One plane: all input rows that feed the tile. */
 INLINE void roll_plane(const depthwise_tile *t, const int KH, const int KW, const int V, const int masked,
                        column_edges *edges)
@@ -95,6 +104,8 @@ INLINE void roll_plane(const depthwise_tile *t, const int KH, const int KW, cons
     for (dsc_int r = 0; r < t->rows + KH - 1; ++r) {
         int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < KH - 1 ? (int)r : KH - 1;
         bool all = first == 0 && last == KH - 1;
+        announce_row(t->x + (r + AHEAD) * t->row, 0, V);
+        announce_row(t->y + (r - (KH - 1) + AHEAD) * t->y_row, 1, V);
         if (r >= t->row_first && r < t->row_last) {
             if (KW && all)
                 roll_row_resident(t, KH, KW, V, masked, 1, r, 0, 0, edges, taps, sums);
@@ -184,6 +195,9 @@ INLINE void roll_plane_by_two(const depthwise_tile *t, const int KH, const int V
     }
     for (dsc_int step = 0; step < t->rows + live - 1; ++step) {
         int first = step >= t->rows ? (int)(step - t->rows + 1) : 0, last = step < live - 1 ? (int)step : live - 1;
+        announce_row(t->x + (2 * step + AHEAD) * t->row, 0, 2 * V);
+        announce_row(t->x + (2 * step + AHEAD + 1) * t->row, 0, 2 * V);
+        announce_row(t->y + (step - (live - 1) + AHEAD / 2) * t->y_row, 1, V);
         if (2 * step >= t->row_first && 2 * step < t->row_last)
             roll_row_by_two(t, KH, 0, V, masked, step, first, last, pairs, sums);
         if (2 * step + 1 >= t->row_first && 2 * step + 1 < t->row_last)
