@@ -36,7 +36,7 @@ from .sizes import conv_output_size, conv_transpose_output_size
 from .streaming import Stream1d
 
 # imported at first use, so that `import dsconv` stays cheap
-_LAZY = ("reference", "testing")
+_LAZY = ("cost", "nn", "reference", "testing")
 
 __all__ = [
     "Stream1d",

@@ -2,7 +2,8 @@
  *
  *     test_kernels [cases [seed [index of the only case]]]
  *
- * Integers must come out exact, in any order of the work; what lies between the elements of y must stay as it was. */
+ * Integers must come out exact, in any order of the work; what lies between the elements of
+ * the result must stay as it was. */
 #include "testing.h"
 
 #include <math.h>
@@ -15,8 +16,8 @@
 
 typedef struct { unsigned long long seed, index; const char *set, *way; } where;
 
-/* ---- what y must hold afterwards: results, and a pattern everywhere else ---- */
-static const uint32_t pattern_bits = 0x7fa5c3e1u;    /* of a float and of either half of a double: NaN */
+/* ---- what the result must hold afterwards: numbers, and a pattern everywhere else ---- */
+static const uint16_t pattern_bits = 0x7fa5;    /* repeated: NaN in every format */
 
 static void fill_pattern(char *memory, size_t bytes)
 {
@@ -30,55 +31,70 @@ static void fill_pattern(char *memory, size_t bytes)
     }
 }
 
+static size_t bytes_of(const test_case *t) { return (size_t)result_of(t)->at.span * t->kind->item; }
+
+static const double *set_axis(const test_case *t, const layout *at, int axis, dsc_int offset, const double *results,
+                              char *wanted)
+{
+    for (dsc_int i = 0; i < at->size[axis]; ++i, offset += at->step[axis]) {
+        if (axis + 1 < at->axes) {
+            results = set_axis(t, at, axis + 1, offset, results, wanted);
+            continue;
+        }
+        for (int part = 0; part < t->kind->parts; ++part)
+            set_part(t->kind, wanted, offset + part, *results++);
+    }
+    return results;
+}
+
 static char *wanted_memory(const test_case *t, const double *results)
 {
-    const layout *at = &t->y.at;
-    char *wanted = malloc((size_t)at->span * item_size(t->type));
-    const dsc_int *size = at->size, *step = at->step;
-    fill_pattern(wanted, (size_t)at->span * item_size(t->type));
-    for (dsc_int n = 0; n < size[0]; ++n)
-        for (dsc_int c = 0; c < size[1]; ++c)
-            for (dsc_int d = 0; d < size[2]; ++d)
-                for (dsc_int h = 0; h < size[3]; ++h)
-                    for (dsc_int w = 0; w < size[4]; ++w)
-                        set_element(wanted, t->type, n * step[0] + c * step[1] + d * step[2] + h * step[3] +
-                                    w * step[4] - at->lowest, *results++);
+    const layout *at = &result_of(t)->at;
+    char *wanted = malloc(bytes_of(t) + 1);
+    fill_pattern(wanted, bytes_of(t));
+    set_axis(t, at, 0, -at->lowest, results, wanted);
     return wanted;
 }
 
 static bool close_enough(const test_case *t, double actual, double wanted)
 {
-    double tolerance = t->smooth ? (t->type == DSC_FLOAT32 ? 1e-5 : 1e-12) : 0;
+    double tolerance = t->smooth ? t->kind->tolerance : 0;
     if (isnan(wanted) || isnan(actual))
         return isnan(wanted) && isnan(actual);
     return actual == wanted || fabs(actual - wanted) <= tolerance * fmax(1, fabs(wanted));
 }
 
-static bool same_element(const test_case *t, const char *wanted, dsc_int i)
+static bool untouched(const test_case *t, const char *part)
 {
-    size_t item = item_size(t->type);
-    char untouched[sizeof(double)];
-    const char *actual = t->y.memory + (size_t)i * item;
-    if (memcmp(actual, wanted + (size_t)i * item, item) == 0)
-        return true;
-    fill_pattern(untouched, sizeof untouched);
-    if (memcmp(untouched, actual, item) == 0 || memcmp(untouched, wanted + (size_t)i * item, item) == 0)
-        return false;
-    return close_enough(t, element(actual, t->type, 0), element(wanted, t->type, i));
+    char pattern[sizeof(double)];
+    fill_pattern(pattern, sizeof pattern);
+    return memcmp(part, pattern, t->kind->item) == 0;
 }
 
-static bool check_y(const test_case *t, const char *wanted, const where *at)
+static bool same_part(const test_case *t, const char *actual, const char *wanted)
 {
-    if (memcmp(t->y.memory, wanted, (size_t)t->y.at.span * item_size(t->type)) == 0)
+    if (memcmp(actual, wanted, t->kind->item) == 0)
         return true;
-    for (dsc_int i = 0; i < t->y.at.span; ++i)
-        if (!same_element(t, wanted, i)) {
-            printf("WRONG: seed %llu, case %llu, kernel set %s, %s: element %lld of y is %g, not %g\n", at->seed,
-                   at->index, at->set, at->way, (long long)(i + t->y.at.lowest), element(t->y.memory, t->type, i),
-                   element(wanted, t->type, i));
-            describe_case(t);
-            return false;
-        }
+    if (untouched(t, actual) || untouched(t, wanted))
+        return false;
+    return close_enough(t, part_at(t->kind, actual, 0), part_at(t->kind, wanted, 0));
+}
+
+static bool check_result(const test_case *t, const char *wanted, const where *at)
+{
+    const operand *o = result_of(t);
+    if (memcmp(o->memory, wanted, bytes_of(t)) == 0)
+        return true;
+    for (dsc_int i = 0; i < o->at.span; ++i) {
+        size_t offset = (size_t)i * t->kind->item;
+        if (same_part(t, o->memory + offset, wanted + offset))
+            continue;
+        printf("WRONG: seed %llu, case %llu, kernel set %s, %s: part %lld of the result is %g, not %g\n", at->seed,
+               at->index, at->set, at->way, (long long)(i + o->at.lowest), part_at(t->kind, o->memory, i),
+               part_at(t->kind, wanted, i));
+        describe_case(t);
+        return false;
+    }
     return true;
 }
 
@@ -124,24 +140,22 @@ static bool run_threads(const dsc_operation *operation, dsc_problem *p, int thre
     return dsc_execute(operation, p) == DSC_DONE;
 }
 
-/* A call that is abandoned may leave y unfinished, but writes no more than a whole one. */
-static bool check_abandoned(rng *r, const test_case *t, const dsc_operation *operation, char *wanted, const where *at)
+/* A call that is abandoned may leave the result unfinished, but writes no more than a whole one. */
+static bool check_abandoned(rng *r, test_case *t, const dsc_operation *operation, const char *wanted, const where *at)
 {
     dsc_problem p = problem_of(t);
-    size_t item = item_size(t->type);
-    char untouched[sizeof(double)];
-    fill_pattern(untouched, sizeof untouched);
-    fill_pattern(t->y.memory, (size_t)t->y.at.span * item);
+    const operand *o = result_of(t);
+    fill_pattern(o->memory, bytes_of(t));
     polls_left = (int)between(r, 0, 6);
     p.poll = soon;
     dsc_set_threads((int)between(r, 1, 3));
     dsc_set_threshold(0);
     dsc_execute(operation, &p);
-    for (dsc_int i = 0; i < t->y.at.span; ++i) {
-        char *actual = t->y.memory + (size_t)i * item;
-        if (memcmp(wanted + (size_t)i * item, untouched, item) == 0 && memcmp(actual, untouched, item) != 0) {
-            printf("WRONG: seed %llu, case %llu, kernel set %s: an abandoned call wrote between elements of y\n",
-                   at->seed, at->index, at->set);
+    for (dsc_int i = 0; i < o->at.span; ++i) {
+        size_t offset = (size_t)i * t->kind->item;
+        if (untouched(t, wanted + offset) && !untouched(t, o->memory + offset)) {
+            printf("WRONG: seed %llu, case %llu, kernel set %s: an abandoned call wrote between elements\n", at->seed,
+                   at->index, at->set);
             describe_case(t);
             return false;
         }
@@ -149,21 +163,21 @@ static bool check_abandoned(rng *r, const test_case *t, const dsc_operation *ope
     return true;
 }
 
-static bool check_set(rng *r, const test_case *t, char *wanted, where *at)
+static bool check_set(rng *r, test_case *t, const char *wanted, where *at)
 {
-    const dsc_operation *operation = &dsc_active(t->type)->operation[t->operation];
+    const dsc_operation *operation = &dsc_active(t->kind->type)->operation[t->row->kernel];
     static const struct { const char *name; int threads; } ways[] = {{"items", 0}, {"1 thread", 1}, {"3 threads", 3}};
     at->set = dsc_active_name();
     for (int i = 0; i < 3; ++i) {
         dsc_problem p = problem_of(t);
         at->way = ways[i].name;
-        fill_pattern(t->y.memory, (size_t)t->y.at.span * item_size(t->type));
+        fill_pattern(result_of(t)->memory, bytes_of(t));
         bool ran = ways[i].threads ? run_threads(operation, &p, ways[i].threads) : run_items(r, operation, &p);
         if (!ran && ways[i].threads) {
             printf("WRONG: seed %llu, case %llu, %s: the call failed\n", at->seed, at->index, at->set);
             return false;
         }
-        if (ran && !check_y(t, wanted, at))
+        if (ran && !check_result(t, wanted, at))
             return false;
     }
     return !chance(r, 10) || check_abandoned(r, t, operation, wanted, at);
@@ -191,11 +205,9 @@ static void describe_on_death(void) {}
 static bool agrees_with_library(const test_case *t, const where *at)
 {
     dsc_extent e;
-    int axis;
-    if (dsc_resolve(&t->geometry, t->in, t->kernel, &e, &axis) == DSC_FITS && !memcmp(e.out, t->out, sizeof e.out) &&
-        !memcmp(e.low, t->low, sizeof e.low))
+    if (resolve_case(t, &e) == DSC_FITS && !memcmp(e.out, t->out, sizeof e.out) && !memcmp(e.low, t->low, sizeof e.low))
         return true;
-    printf("WRONG: seed %llu, case %llu: dsc_resolve\n", at->seed, at->index);
+    printf("WRONG: seed %llu, case %llu: the library's sizes\n", at->seed, at->index);
     describe_case(t);
     return false;
 }

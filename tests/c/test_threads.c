@@ -48,7 +48,7 @@ static void run_tally(const dsc_problem *p, const dsc_plan *plan, dsc_int begin,
     }
 }
 
-static const dsc_operation operation = {plan_tally, run_tally};
+static const dsc_operation operation = {.plan = plan_tally, .run = run_tally};
 
 static bool never(void) { return false; }
 static bool always(void) { return true; }

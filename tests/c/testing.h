@@ -32,52 +32,80 @@ guarded guarded_memory(size_t bytes);
 /* Where `bytes` begin: just before the guard after, or just behind the guard before. NULL: there is not enough. */
 char *guarded_place(const guarded *memory, size_t bytes, bool at_end);
 
-/* ---- cases ---- */
-enum { AXES = 6 };
-enum { IMAGE, CHANNEL, DEPTH, ROW, COLUMN };   /* axes of a map */
+/* ---- elements: how arrays hold numbers ---- */
+/* item: bytes of a part; exact: integers up to this are exact in the type that sums are computed in. */
+typedef struct {
+    const char *name;
+    int type;
+    dsc_format format;
+    size_t item;
+    int parts;
+    double exact, tolerance;
+} storage;
 
-/* Sizes and steps, in elements. `lowest` and `span`: of the addresses, counted from the first element. */
+enum { FLOAT32, FLOAT64, FLOAT16, BFLOAT16, COMPLEX64, COMPLEX128, STORAGES };
+extern const storage storages[STORAGES];
+
+double part_at(const storage *s, const char *data, dsc_int i);                /* i: in parts */
+void set_part(const storage *s, char *data, dsc_int i, double value);         /* rounded once, to even */
+double activated(dsc_activation activation, double v);
+double slope(dsc_activation activation, double v);                            /* its derivative */
+
+/* ---- cases ---- */
+enum { X, Y, TAPS, MIXING, TAPS_BIAS, MIXING_BIAS, OPERANDS };   /* the roles of arrays */
+enum { NO_WINDOW, CONVOLUTION, TRANSPOSED };
+enum { AXES = 7, IMAGE_AXES = 2 };
+enum { IMAGE, IMAGES_A, IMAGES_B, CHANNEL, DEPTH, ROW, COLUMN };  /* axes of a map; gradients sum over the two */
+
+/* What there is to test: a row is an operation of the library with the arrays it reads and the one it writes. */
+typedef struct { const char *name; int kernel, window, result, often; bool reads[OPERANDS]; } operation_row;
+
+enum { OPERATIONS = 12 };
+extern const operation_row operations[OPERATIONS];
+
+static inline bool has_array(const operation_row *row, int role) { return row->reads[role] || row->result == role; }
+
+/* Sizes in elements, steps in parts. `lowest` and `span`: of the addresses in parts, counted from the first element. */
 typedef struct { int axes; dsc_int size[AXES], step[AXES], lowest, span; } layout;
 
 /* An array somewhere in guarded memory. data: its first element, NULL: no array. */
-typedef struct { layout at; int type; char *memory, *data; } operand;
+typedef struct { layout at; char *memory, *data; } operand;
 
 typedef struct {
-    int operation, type;
+    const operation_row *row;
+    const storage *kind;
     dsc_geometry geometry;
     dsc_int in[3], kernel[3], out[3], low[3];
-    dsc_int batch, channels, multiplier, outputs;
-    dsc_activation inner, outer;       /* inner: of the separable convolution's first stage */
-    bool bias, mixing_bias, wild, smooth, tidy;
+    dsc_int batch, sum_a, sum_b, channels, multiplier, outputs;
+    dsc_activation inner, outer;       /* inner: of the depthwise stage */
+    bool wild, smooth, tidy;
     dsc_int limit;                     /* values are integers up to this */
-    operand x, y, taps, mixing, taps_bias, mixing_bias_values;
+    operand array[OPERANDS];
+    dsc_images images;                 /* as the caller lists them */
 } test_case;
+
+static inline const operand *result_of(const test_case *t) { return &t->array[t->row->result]; }
+
+/* Channels of the depthwise result. */
+static inline dsc_int middle_of(const test_case *t) { return t->channels * t->multiplier; }
+
+/* Positions of the side that taps start from: outputs, or inputs of a transposed convolution. */
+static inline const dsc_int *starts_of(const test_case *t) { return t->row->window == TRANSPOSED ? t->in : t->out; }
 
 /* False: too large for a quick case. */
 bool draw_case(rng *r, test_case *t);
+bool place_arrays(rng *r, test_case *t);
 void describe_case(const test_case *t);
-dsc_problem problem_of(const test_case *t);
-
-static inline size_t item_size(int type) { return type == DSC_FLOAT32 ? sizeof(float) : sizeof(double); }
-
-static inline double element(const char *data, int type, dsc_int i)
-{
-    return type == DSC_FLOAT32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
-}
-
-static inline void set_element(char *data, int type, dsc_int i, double value)
-{
-    if (type == DSC_FLOAT32)
-        ((float *)data)[i] = (float)value;
-    else
-        ((double *)data)[i] = value;
-}
+dsc_fit resolve_case(const test_case *t, dsc_extent *e);
+dsc_problem problem_of(test_case *t);
 
 /* ---- plain definitions ---- */
 /* Of one axis: false where the kernel does not fit. For small numbers only. */
 bool plain_axis(const dsc_geometry *g, int axis, dsc_int in, dsc_int kernel, dsc_int *low, dsc_int *out);
+/* Transposed, with the output padding of g: false where nothing is left. */
+bool plain_transposed_axis(const dsc_geometry *g, int axis, dsc_int in, dsc_int kernel, dsc_int *low, dsc_int *out);
 dsc_int plain_source(dsc_int i, dsc_int n, dsc_padding_mode mode);
-/* Expected values as [image][output][depth][row][column]; the caller frees them. */
+/* Expected parts of the result, its axes in order and dense; the caller frees them. */
 double *plain_result(const test_case *t);
 
 #endif

@@ -1,0 +1,39 @@
+"""Layers and combinators: pure functions with parameters, pullbacks, shapes and costs.
+
+>>> import numpy as np
+>>> from dsconv import nn
+>>> net = nn.Sequential(stem=nn.SeparableConv1d(4, 8, 3, padding="same"), head=nn.Linear(10, 2))
+>>> net(np.ones((1, 4, 10), np.float32)).shape
+(1, 8, 2)
+"""
+
+from . import (
+    attention,
+    branches,
+    combine,
+    compose,
+    convolution,
+    norm,
+    pointwise,
+    pool,
+    resize,
+    standard,
+    transposed,
+)
+from .attention import *  # noqa: F403
+from .branches import *  # noqa: F403
+from .combine import *  # noqa: F403
+from .compose import *  # noqa: F403
+from .convolution import *  # noqa: F403
+from .layer import Layer, Pullback
+from .norm import *  # noqa: F403
+from .pointwise import *  # noqa: F403
+from .pool import *  # noqa: F403
+from .resize import *  # noqa: F403
+from .standard import *  # noqa: F403
+from .transposed import *  # noqa: F403
+
+__all__ = ["Layer", "Pullback"]
+__all__ += attention.__all__ + branches.__all__ + combine.__all__ + compose.__all__ + convolution.__all__
+__all__ += norm.__all__ + pointwise.__all__ + pool.__all__ + resize.__all__ + standard.__all__
+__all__ += transposed.__all__

@@ -1,0 +1,292 @@
+"""The bugs that planted_bugs.py plants, one a row."""
+
+from dataclasses import dataclass
+
+# A bug is looked for where it must show, for a short run.
+CONVOLUTIONS = ("depthwise_conv", "pointwise_conv", "separable_conv")
+TRANSPOSED = ("depthwise_conv_transpose", "separable_conv_transpose")
+INPUT_GRADIENT = ("depthwise_conv_input_grad",)
+WEIGHT_GRADIENTS = ("depthwise_conv_weight_grad", "depthwise_conv_transpose_weight_grad")
+POINTWISE_GRADIENT = ("pointwise_conv_weight_grad",)
+REALS, COMPLEX = ("float32", "float64"), ("complex64", "complex128")
+
+
+@dataclass
+class Bug:
+    """A replacement in one file under csrc; the text to replace occurs there exactly once."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    isa: str = "baseline"
+    check: str = "campaign"
+    ops: tuple = CONVOLUTIONS
+    dtypes: tuple = REALS
+
+
+WINDOW, FOLD, FORMATS = "kernels/window.h", "kernels/depthwise_fold.h", "kernels/formats.h"
+WEIGHTS, WEIGHTS_TILE = "kernels/depthwise_weights.h", "kernels/weights_tile.h"
+PRODUCTS, REDUCTION = "kernels/pointwise_weights.h", "kernels/reduction.h"
+TILE, ROLLING = "kernels/depthwise_tile.h", "kernels/depthwise_rolling.h"
+INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
+PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
+
+BUGS = [
+    # ---- geometry
+    Bug(
+        "same padding on the wrong side",
+        "geometry.c",
+        "padding == DSC_SAME_UPPER ? total / 2 : total - total / 2",
+        "padding == DSC_SAME_LOWER ? total / 2 : total - total / 2",
+    ),
+    Bug(
+        "causal padding one late", "geometry.c", "*low = reach - 1, *high = 0", "*low = reach - 2, *high = 1"
+    ),
+    Bug("reflect repeats the border", "geometry.c", "i : 2 * (n - 1) - i", "i : 2 * n - 1 - i"),
+    Bug("symmetric period", "geometry.c", "modulo(i, 2 * n)", "modulo(i, 2 * n - 1)"),
+    Bug("one output too many", "geometry.c", "(padded - reach) / g->", "(padded - reach + 1) / g->"),
+    # ---- which taps exist
+    Bug(
+        "first tap rounded down",
+        "kernels/walk.h",
+        "(-(start + reach) + step - 1) / step",
+        "-(start + reach) / step",
+    ),
+    Bug(
+        "last tap one beyond",
+        "kernels/walk.h",
+        "start + (count - 1) * step < size",
+        "start + (count - 1) * step <= size",
+    ),
+    Bug(
+        "padding with the wrong sign",
+        PLANAR,
+        "position = row * e->stride[1] - e->low",
+        "position = row * e->stride[1] + e->low",
+    ),
+    Bug("height beyond the last row", TILE, "source >= t->height", "source > t->height"),
+    # ---- planar tiles
+    Bug(
+        "row and column taps swapped",
+        PLANAR,
+        ".tap_row = r->tap_step[1], .tap_column = r->tap_step[2]",
+        ".tap_row = r->tap_step[2], .tap_column = r->tap_step[1]",
+    ),
+    Bug("upper row taps missed", TILE, "o <= r; ++o", "o < r; ++o"),
+    Bug("phase not wrapped", TILE, "if (phase >= t->phases)", "if (phase > t->phases)"),
+    Bug("bias of the plane before", TILE, "t->bias += t->bias_plane;", ""),
+    Bug(
+        "last pixel dropped",
+        TILE,
+        "v_store_masked(target, sum, v_mask(0, left))",
+        "v_store_masked(target, sum, v_mask(0, left - 1))",
+    ),
+    Bug("rolling skips a border row", ROLLING, "if (r >= t->row_first", "if (r > t->row_first"),
+    Bug(
+        "rolling forgets the last odd tap",
+        ROLLING,
+        "if (c + 1 < t->column_last)",
+        "if (c + 2 < t->column_last)",
+    ),
+    Bug("odd pixels instead of even", FORMATS, "v_even(v_load", "v_odd(v_load"),
+    Bug(
+        "phase begins early",
+        "kernels/strip.h",
+        "first > phase ? divide_up(first - phase, s->phases)",
+        "first > phase ? (first - phase) / s->phases",
+    ),
+    # ---- channels last
+    Bug(
+        "last column not clipped",
+        INTERLEAVED,
+        "e->stride[2] + reach >= e->in[2]",
+        "e->stride[2] + reach > e->in[2] + 1",
+    ),
+    Bug("taps packed transposed", INTERLEAVED, "j * step[1] + i * step[2]", "j * step[2] + i * step[1]"),
+    Bug(
+        "dilated rows too close",
+        INTERLEAVED,
+        "- e->low[1] + j * e->dilation[1]) * r->x_step[1]",
+        "- e->low[1] + j) * r->x_step[1]",
+    ),
+    # ---- pointwise and separable
+    Bug("second block of channels starts over", SEPARABLE, ".resume = first > 0", ".resume = false"),
+    Bug(
+        "activation forgotten",
+        SEPARABLE,
+        "first + plan->mixing_block >= mixed_channels(p)",
+        "first + plan->mixing_block > mixed_channels(p)",
+    ),
+    Bug(
+        "bias of the wrong row",
+        MIXING,
+        "t.row_bias += here * t.row_bias_step",
+        "t.row_bias += t.row_bias_step",
+    ),
+    Bug("weights of the last rows", "kernels/transpose.h", "c = r < full ? squares : 0", "c = squares"),
+    Bug("depth and band swapped", "kernels/walk.h", "c.depth = item % c.depths", "c.depth = item % c.bands"),
+    # ---- one kernel set, the Python side, threads
+    Bug(
+        "one lane too many",
+        "isa/avx2_mask.h",
+        "< v_ispread((lane)high)",
+        "<= v_ispread((lane)high)",
+        isa="avx2",
+    ),
+    Bug("multiplier's stride", "loop.c", ".multiplier = strides[1]", ".multiplier = strides[0]"),
+    Bug(
+        "last item of a share",
+        "parallel.c",
+        "at_most(begin + j->piece, end)",
+        "at_most(begin + j->piece, end - 1)",
+    ),
+    # ---- transposed
+    Bug(
+        "phase begins one early",
+        WINDOW,
+        "divide_up(first - phase, stride)",
+        "(first - phase) / stride",
+        ops=TRANSPOSED,
+    ),
+    Bug(
+        "phases of another axis",
+        WINDOW,
+        "at_most(p->e.stride[2], t->column + t->columns)",
+        "at_most(p->e.stride[1], t->column + t->columns)",
+        ops=("separable_conv_transpose",),
+    ),
+    Bug(
+        "taps of a phase in the wrong order",
+        WINDOW,
+        "w->tap_step[axis] = -f.tap_step",
+        "w->tap_step[axis] = f.tap_step",
+        ops=TRANSPOSED,
+    ),
+    Bug(
+        "packed taps of a phase in the wrong order",
+        "kernels/depthwise.h",
+        "step[axis] * w.tap_sign[axis]",
+        "step[axis] * (w.tap_sign[axis] < 0 ? -w.tap_sign[axis] : w.tap_sign[axis])",
+        ops=TRANSPOSED,
+    ),
+    Bug(
+        "last tap of a phase missed",
+        "geometry.c",
+        "(e->kernel[axis] - first - 1) / stride + 1",
+        "(e->kernel[axis] - first - 2) / stride + 1",
+        ops=TRANSPOSED,
+    ),
+    Bug(
+        "every second element, one too few",
+        "isa/avx2_mask.h",
+        "v_ispread(2 * count - LANES)",
+        "v_ispread(2 * count - LANES - 2)",
+        isa="avx2",
+        ops=TRANSPOSED,
+    ),
+    # ---- gradients of the input
+    Bug(
+        "folded at the padding of another axis",
+        FOLD,
+        "t->row + row - p->e.low[1]",
+        "t->row + row - p->e.low[2]",
+        ops=INPUT_GRADIENT,
+    ),
+    Bug(
+        "folding replaces", FOLD, "p->e.mode) * step] += row", "p->e.mode) * step] = row", ops=INPUT_GRADIENT
+    ),
+    Bug(
+        "summands overlap",
+        PLANAR,
+        "t.x_summand = e->kernel[0] * t.slice",
+        "t.x_summand = t.slice",
+        ops=INPUT_GRADIENT,
+    ),
+    Bug(
+        "conjugate of the wrong product",
+        FORMATS,
+        "p->conjugate ? in == 0 && out == 1 : in == 1 && out == 0",
+        "in == 1 && out == 0",
+        ops=INPUT_GRADIENT,
+        dtypes=COMPLEX,
+    ),
+    # ---- gradients of the weights
+    Bug(
+        "row beyond the last",
+        WEIGHTS_TILE,
+        "r >= t->row_last",
+        "r > t->row_last",
+        ops=WEIGHT_GRADIENTS,
+    ),
+    Bug(
+        "column beyond the last",
+        WEIGHTS_TILE,
+        "at_most(t->width - at, t->columns - column)",
+        "t->columns - column",
+        ops=WEIGHT_GRADIENTS,
+    ),
+    Bug(
+        "pixel beyond the last",
+        WEIGHTS_TILE,
+        "t.width - t.position - (I - 1) * t.dilation",
+        "t.width - t.position",
+        ops=WEIGHT_GRADIENTS,
+    ),
+    Bug(
+        "sum of another pair of blocks",
+        REDUCTION,
+        "add_block(block, c->levels + level * c->size",
+        "add_block(block, c->levels + (level + 1) * c->size",
+        ops=(*WEIGHT_GRADIENTS, *POINTWISE_GRADIENT),
+    ),
+    Bug(
+        "conjugate of the other factor",
+        WEIGHTS,
+        "p->conjugate ? y_part == 1 : part == 1",
+        "part == 1",
+        ops=WEIGHT_GRADIENTS,
+        dtypes=COMPLEX,
+    ),
+    Bug(
+        "channels of the first item packed again",
+        PRODUCTS,
+        "(const real *)x + w->channel * p->x.channel",
+        "(const real *)x",
+        ops=POINTWISE_GRADIENT,
+    ),
+    Bug(
+        "runs of pixels start over", PRODUCTS, "w->waiting > 0, .last", "false, .last", ops=POINTWISE_GRADIENT
+    ),
+    # ---- narrow floats, and numbers that are not finite
+    Bug(
+        "bfloat16 ties away from zero",
+        FORMATS,
+        "bits + 0x7fff + (bits >> 16 & 1)",
+        "bits + 0x8000",
+        check="C tests",
+    ),
+    Bug("subnormal halves cut off", FORMATS, "v_spread(0.5f)) -", "v_spread(0.25f)) -", check="C tests"),
+    Bug(
+        "padded zeros meet infinities",
+        WEIGHTS,
+        "divide_up(-s->base, s->phases) : 0",
+        "-s->base / s->phases - 1 : 0",
+        check="C tests",
+    ),
+    # ---- right results, wrong memory
+    Bug(
+        "masked load reads on",
+        "isa/generic_mask.h",
+        "if (m.low == 0 && m.high == LANES)",
+        "if (m.low == 0)",
+        check="C tests",
+    ),
+    Bug(
+        "strided copy reads on",
+        FORMATS,
+        "2 * (j + LANES) <= 2 * count - 1",
+        "j + LANES <= count",
+        check="C tests",
+    ),
+]
