@@ -67,7 +67,7 @@ def _sizes(call):
         spec = call.spec
         transposed_sizes(*call.window(), call.padding(), spec.output_padding, spec.sizes)
     except ValueError as error:
-        return error
+        return error.with_traceback(None)  # which holds this frame, and so the arrays of the call
     except OverflowError:
         pass  # as the hook has said
     return None
