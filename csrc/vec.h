@@ -66,6 +66,12 @@ INLINE vec v_odd(vec a, vec b) { return SHUFFLE(a, b, ODD); }
 #include "isa/generic_mask.h"
 #endif
 
+/* All lanes, or those of the mask where `tail` says that there are no more. */
+INLINE vec v_load_lanes(const real *p, const int tail, mask m)
+{
+    return tail ? v_load_masked(p, m) : v_load(p);
+}
+
 INLINE vec v_select(ivec which, vec yes, vec no)
 {
     return (vec)(((ivec)yes & which) | ((ivec)no & ~which));

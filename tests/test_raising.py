@@ -11,6 +11,11 @@ from dsconv.reference.arguments import name_of
 
 from .strategies import ARGUMENTS, LAYOUTS, RANKS, outcome
 
+WRONG_NUMBERS = (
+    *(0, -1, True, np.True_, 1.0, "1", None, [], (1, 1, 1, 1), (1.5,)),
+    *(2**63, -(2**70), [[1]], np.float32(1)),
+)
+
 
 def broken_cases():
     """Yield the name of a fault and a function that puts it into (args, kwargs) of a valid call."""
@@ -26,25 +31,7 @@ def broken_cases():
 
         return apply
 
-    for key, value in itertools.product(
-        ("stride", "dilation", "padding"),
-        (
-            0,
-            -1,
-            True,
-            np.True_,
-            1.0,
-            "1",
-            None,
-            [],
-            (1, 1, 1, 1),
-            (1.5,),
-            2**63,
-            -(2**70),
-            [[1]],
-            np.float32(1),
-        ),
-    ):
+    for key, value in itertools.product(("stride", "dilation", "padding"), WRONG_NUMBERS):
         yield f"{key}={value!r}", word(key, value)
     yield "stride huge", word("stride", 2**62)
     yield "dilation huge", word("dilation", 2**62)

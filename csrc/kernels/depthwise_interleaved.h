@@ -31,11 +31,6 @@ typedef struct {
     dsc_int depth_first, depth_last, row_first, row_last;
 } channel_tile;
 
-INLINE vec load_channels(const real *p, const int tail, mask m)
-{
-    return tail ? v_load_masked(p, m) : v_load(p);
-}
-
 INLINE void store_sums(const channel_tile *t, const int P, const int V, const int tail, mask m, vec (*sums)[2])
 {
     const channel_region *r = t->r;
@@ -72,7 +67,7 @@ INLINE void add_row_any(const channel_tile *t, const int P, const int V, const i
                 continue;
             UNROLL
             for (int v = 0; v < V; ++v)
-                sums[p][v] += tap[v] * load_channels(row + column * r->x_step[2] + v * LANES, tail, m);
+                sums[p][v] += tap[v] * v_load_lanes(row + column * r->x_step[2] + v * LANES, tail, m);
         }
     }
 }
@@ -91,7 +86,7 @@ INLINE void add_row_dense(const channel_tile *t, const int KW, const int P, cons
     for (int c = 0; c < P + KW - 1; ++c) {
         if (clipped && (start + c < 0 || start + c >= r->e->in[2]))
             continue;
-        vec x = load_channels(row + (start + c) * r->x_step[2] + v * LANES, tail, m);
+        vec x = v_load_lanes(row + (start + c) * r->x_step[2] + v * LANES, tail, m);
         V_KEEP(x);
         UNROLL
         for (int p = c >= KW ? c - KW + 1 : 0; p < P && p <= c; ++p)

@@ -111,15 +111,10 @@ typedef struct {
     dsc_int sums_row;
 } pixels_tile;
 
-INLINE vec load_lanes(const real *p, const int tail, mask m)
-{
-    return tail ? v_load_masked(p, m) : v_load(p);
-}
-
 INLINE void gather_pixel(const pixels_tile *t, const int J, const int I, const int tail, const int clipped, mask m,
                          dsc_int q, vec (*sums)[TAPS_TILE])
 {
-    vec y = load_lanes(t->y + q * t->y_column, tail, m);
+    vec y = v_load_lanes(t->y + q * t->y_column, tail, m);
     dsc_int position = t->position + q * t->stride;
     UNROLL
     for (int i = 0; i < I; ++i) {
@@ -128,7 +123,7 @@ INLINE void gather_pixel(const pixels_tile *t, const int J, const int I, const i
             continue;
         UNROLL
         for (int j = 0; j < J; ++j)
-            sums[j][i] += y * load_lanes(t->x[j] + column * t->x_column, tail, m);
+            sums[j][i] += y * v_load_lanes(t->x[j] + column * t->x_column, tail, m);
     }
 }
 

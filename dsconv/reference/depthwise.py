@@ -11,10 +11,12 @@ import numpy as np
 from .activations import activate
 from .arguments import channels_first, finish, to_arrays
 from .padding import Geometry, output_size, pad, resolve_padding
+from .ranks import of_every_rank
 from .taps import gather
 
 
-def depthwise_conv1d(
+def _depthwise_conv(
+    rank,
     x,
     weight,
     bias=None,
@@ -29,44 +31,7 @@ def depthwise_conv1d(
     dtype=None,
     casting="same_kind",
 ):
-    """Depthwise convolution of signals; see `depthwise_conv2d` for the arguments.
-
-    Parameters
-    ----------
-    x : array_like, shape (..., C, w), or (..., w, C) for channels_last
-    weight : array_like, shape (C, M, j), or (C*M, 1, j)
-    bias : array_like, shape (C*M,), optional
-
-    Returns
-    -------
-    ndarray, shape (..., C*M, q), or (..., q, C*M)
-
-    Examples
-    --------
-    >>> from dsconv import reference
-    >>> reference.depthwise_conv1d([[1, 2, 3, 4]], [[[1, 10]]])
-    array([[21, 32, 43]])
-    """
-    geometry = Geometry.parse(1, stride, padding, dilation, padding_mode)
-    return _depthwise_conv(geometry, x, weight, bias, activation, data_format, out, dtype, casting)
-
-
-def depthwise_conv2d(
-    x,
-    weight,
-    bias=None,
-    *,
-    stride=1,
-    padding=0,
-    dilation=1,
-    padding_mode="zeros",
-    activation=None,
-    data_format="channels_first",
-    out=None,
-    dtype=None,
-    casting="same_kind",
-):
-    """Depthwise convolution of images, in plain NumPy and in any dtype.
+    """Depthwise convolution in plain NumPy and in any dtype; shapes are those of rank 2.
 
     Parameters
     ----------
@@ -113,53 +78,11 @@ def depthwise_conv2d(
     >>> reference.depthwise_conv2d(x, [[[[Fraction(1, 3)]]]])[0, 1]
     array([Fraction(1, 1), Fraction(4, 3)], dtype=object)
     """
-    geometry = Geometry.parse(2, stride, padding, dilation, padding_mode)
-    return _depthwise_conv(geometry, x, weight, bias, activation, data_format, out, dtype, casting)
-
-
-def depthwise_conv3d(
-    x,
-    weight,
-    bias=None,
-    *,
-    stride=1,
-    padding=0,
-    dilation=1,
-    padding_mode="zeros",
-    activation=None,
-    data_format="channels_first",
-    out=None,
-    dtype=None,
-    casting="same_kind",
-):
-    """Depthwise convolution of volumes; see `depthwise_conv2d` for the arguments.
-
-    Parameters
-    ----------
-    x : array_like, shape (..., C, d, h, w), or (..., d, h, w, C) for channels_last
-    weight : array_like, shape (C, M, t, i, j), or (C*M, 1, t, i, j)
-    bias : array_like, shape (C*M,), optional
-
-    Returns
-    -------
-    ndarray, shape (..., C*M, r, p, q), or (..., r, p, q, C*M)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dsconv import reference
-    >>> reference.depthwise_conv3d(np.ones((1, 3, 3, 3), int), np.ones((1, 1, 3, 3, 3), int))
-    array([[[[27]]]])
-    """
-    geometry = Geometry.parse(3, stride, padding, dilation, padding_mode)
-    return _depthwise_conv(geometry, x, weight, bias, activation, data_format, out, dtype, casting)
-
-
-def _depthwise_conv(geometry, x, weight, bias, activation, data_format, out, dtype, casting):
+    geometry = Geometry.parse(rank, stride, padding, dilation, padding_mode)
     x, weight, bias = to_arrays(dtype, casting, x, weight, bias)
-    x = channels_first(x, geometry.rank, data_format)
+    x = channels_first(x, rank, data_format)
     y = activate(activation, depthwise_stage(x, weight, bias, geometry))
-    return finish(y, geometry.rank, data_format, dtype, out, casting)
+    return finish(y, rank, data_format, dtype, out, casting)
 
 
 def depthwise_stage(x, weight, bias, geometry):
@@ -200,3 +123,6 @@ def add_bias(y, bias, rank):
     if bias.ndim < 1 or bias.shape[-1] != y.shape[-rank - 1]:
         raise ValueError(f"the bias must have shape ({y.shape[-rank - 1]},), got {bias.shape}")
     return y + bias.reshape(*bias.shape, *(1,) * rank)
+
+
+depthwise_conv1d, depthwise_conv2d, depthwise_conv3d = of_every_rank(_depthwise_conv)

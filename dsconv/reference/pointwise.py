@@ -10,9 +10,11 @@ import numpy as np
 from .activations import activate
 from .arguments import channels_first, finish, to_arrays
 from .depthwise import add_bias
+from .ranks import of_every_rank
 
 
-def pointwise_conv1d(
+def _pointwise_conv(
+    rank,
     x,
     weight,
     bias=None,
@@ -23,39 +25,7 @@ def pointwise_conv1d(
     dtype=None,
     casting="same_kind",
 ):
-    """Pointwise convolution of signals; see `pointwise_conv2d` for the arguments.
-
-    Parameters
-    ----------
-    x : array_like, shape (..., C, w), or (..., w, C) for channels_last
-    weight : array_like, shape (O, C), or (O, C, 1)
-    bias : array_like, shape (O,), optional
-
-    Returns
-    -------
-    ndarray, shape (..., O, w), or (..., w, O)
-
-    Examples
-    --------
-    >>> from dsconv import reference
-    >>> reference.pointwise_conv1d([[1, 2], [10, 20]], [[1, 1]], [100])
-    array([[111, 122]])
-    """
-    return _pointwise_conv(1, x, weight, bias, activation, data_format, out, dtype, casting)
-
-
-def pointwise_conv2d(
-    x,
-    weight,
-    bias=None,
-    *,
-    activation=None,
-    data_format="channels_first",
-    out=None,
-    dtype=None,
-    casting="same_kind",
-):
-    """Pointwise convolution of images, in plain NumPy and in any dtype.
+    """Pointwise convolution in plain NumPy and in any dtype; shapes are those of rank 2.
 
     Parameters
     ----------
@@ -87,43 +57,6 @@ def pointwise_conv2d(
     <BLANKLINE>
            [[ 0,  0]]])
     """
-    return _pointwise_conv(2, x, weight, bias, activation, data_format, out, dtype, casting)
-
-
-def pointwise_conv3d(
-    x,
-    weight,
-    bias=None,
-    *,
-    activation=None,
-    data_format="channels_first",
-    out=None,
-    dtype=None,
-    casting="same_kind",
-):
-    """Pointwise convolution of volumes; see `pointwise_conv2d` for the arguments.
-
-    Parameters
-    ----------
-    x : array_like, shape (..., C, d, h, w), or (..., d, h, w, C) for channels_last
-    weight : array_like, shape (O, C), or (O, C, 1, 1, 1)
-    bias : array_like, shape (O,), optional
-
-    Returns
-    -------
-    ndarray, shape (..., O, d, h, w), or (..., d, h, w, O)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dsconv import reference
-    >>> reference.pointwise_conv3d(np.ones((5, 1, 1, 1), int), np.ones((1, 5), int))
-    array([[[[5]]]])
-    """
-    return _pointwise_conv(3, x, weight, bias, activation, data_format, out, dtype, casting)
-
-
-def _pointwise_conv(rank, x, weight, bias, activation, data_format, out, dtype, casting):
     x, weight, bias = to_arrays(dtype, casting, x, weight, bias)
     x = channels_first(x, rank, data_format)
     y = activate(activation, pointwise_stage(x, weight, bias, rank))
@@ -153,3 +86,6 @@ def drop_unit_kernel(weight, channels, rank):
     if weight.shape[-2] == 0:
         raise ValueError(f"the pointwise weight must have output channels, got shape {weight.shape}")
     return weight
+
+
+pointwise_conv1d, pointwise_conv2d, pointwise_conv3d = of_every_rank(_pointwise_conv)

@@ -8,9 +8,11 @@ from .arguments import channels_first, finish, to_arrays
 from .depthwise import depthwise_stage
 from .padding import Geometry
 from .pointwise import pointwise_stage
+from .ranks import of_every_rank
 
 
-def separable_conv1d(
+def _separable_conv(
+    rank,
     x,
     depthwise_weight,
     pointwise_weight,
@@ -28,53 +30,7 @@ def separable_conv1d(
     dtype=None,
     casting="same_kind",
 ):
-    """Depthwise separable convolution of signals; see `separable_conv2d` for the arguments.
-
-    Parameters
-    ----------
-    x : array_like, shape (..., C, w), or (..., w, C) for channels_last
-    depthwise_weight : array_like, shape (C, M, j), or (C*M, 1, j)
-    pointwise_weight : array_like, shape (O, C*M), or (O, C*M, 1)
-    depthwise_bias : array_like, shape (C*M,), optional
-    pointwise_bias : array_like, shape (O,), optional
-
-    Returns
-    -------
-    ndarray, shape (..., O, q), or (..., q, O)
-
-    Examples
-    --------
-    >>> from dsconv import reference
-    >>> reference.separable_conv1d([[1, 2, 3], [1, 1, 1]], [[[1, 1]], [[1, 1]]], [[1, 1], [1, -1]])
-    array([[5, 7],
-           [1, 3]])
-    """
-    geometry = Geometry.parse(1, stride, padding, dilation, padding_mode)
-    arrays = x, depthwise_weight, pointwise_weight, depthwise_bias, pointwise_bias
-    return _separable_conv(
-        geometry, arrays, depthwise_activation, activation, data_format, out, dtype, casting
-    )
-
-
-def separable_conv2d(
-    x,
-    depthwise_weight,
-    pointwise_weight,
-    depthwise_bias=None,
-    pointwise_bias=None,
-    *,
-    stride=1,
-    padding=0,
-    dilation=1,
-    padding_mode="zeros",
-    depthwise_activation=None,
-    activation=None,
-    data_format="channels_first",
-    out=None,
-    dtype=None,
-    casting="same_kind",
-):
-    """Depthwise separable convolution of images, in plain NumPy and in any dtype.
+    """Depthwise separable convolution in plain NumPy and in any dtype; shapes are those of rank 2.
 
     Parameters
     ----------
@@ -109,64 +65,13 @@ def separable_conv2d(
     <BLANKLINE>
            [[21]]])
     """
-    geometry = Geometry.parse(2, stride, padding, dilation, padding_mode)
+    geometry = Geometry.parse(rank, stride, padding, dilation, padding_mode)
     arrays = x, depthwise_weight, pointwise_weight, depthwise_bias, pointwise_bias
-    return _separable_conv(
-        geometry, arrays, depthwise_activation, activation, data_format, out, dtype, casting
-    )
-
-
-def separable_conv3d(
-    x,
-    depthwise_weight,
-    pointwise_weight,
-    depthwise_bias=None,
-    pointwise_bias=None,
-    *,
-    stride=1,
-    padding=0,
-    dilation=1,
-    padding_mode="zeros",
-    depthwise_activation=None,
-    activation=None,
-    data_format="channels_first",
-    out=None,
-    dtype=None,
-    casting="same_kind",
-):
-    """Depthwise separable convolution of volumes; see `separable_conv2d` for the arguments.
-
-    Parameters
-    ----------
-    x : array_like, shape (..., C, d, h, w), or (..., d, h, w, C) for channels_last
-    depthwise_weight : array_like, shape (C, M, t, i, j), or (C*M, 1, t, i, j)
-    pointwise_weight : array_like, shape (O, C*M), or (O, C*M, 1, 1, 1)
-    depthwise_bias : array_like, shape (C*M,), optional
-    pointwise_bias : array_like, shape (O,), optional
-
-    Returns
-    -------
-    ndarray, shape (..., O, r, p, q), or (..., r, p, q, O)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dsconv import reference
-    >>> x = np.ones((2, 3, 3, 3), int)
-    >>> reference.separable_conv3d(x, np.ones((2, 1, 3, 3, 3), int), np.ones((1, 2), int))
-    array([[[[54]]]])
-    """
-    geometry = Geometry.parse(3, stride, padding, dilation, padding_mode)
-    arrays = x, depthwise_weight, pointwise_weight, depthwise_bias, pointwise_bias
-    return _separable_conv(
-        geometry, arrays, depthwise_activation, activation, data_format, out, dtype, casting
-    )
-
-
-def _separable_conv(geometry, arrays, depthwise_activation, activation, data_format, out, dtype, casting):
-    rank = geometry.rank
     x, depthwise_weight, pointwise_weight, depthwise_bias, pointwise_bias = to_arrays(dtype, casting, *arrays)
     x = channels_first(x, rank, data_format)
     middle = activate(depthwise_activation, depthwise_stage(x, depthwise_weight, depthwise_bias, geometry))
     y = activate(activation, pointwise_stage(middle, pointwise_weight, pointwise_bias, rank))
     return finish(y, rank, data_format, dtype, out, casting)
+
+
+separable_conv1d, separable_conv2d, separable_conv3d = of_every_rank(_separable_conv)
