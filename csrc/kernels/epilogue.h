@@ -21,6 +21,11 @@ static epilogue make_epilogue(dsc_activation activation)
     return e;
 }
 
+static inline bool changes(const epilogue *e)
+{
+    return e->clamp || e->later != DSC_LINEAR;
+}
+
 INLINE vec v_finish(const epilogue *e, vec v)
 {
     if (e->clamp)

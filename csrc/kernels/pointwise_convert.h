@@ -8,9 +8,9 @@
 
 #define CONVERTED_ROWS 24    /* a multiple of the rows of every tile and of two parts */
 
-static size_t conversion_bytes(dsc_int depth)
+static size_t conversion_bytes(dsc_int depth, dsc_int columns)
 {
-    return (size_t)(CONVERTED_ROWS * (depth + MIX_VECTORS * LANES + 1)) * sizeof(real);
+    return (size_t)(CONVERTED_ROWS * (depth + round_up(columns, LANES) + 1)) * sizeof(real);
 }
 
 /* One row: the factors of `depth` input parts in one output part. */
@@ -28,16 +28,17 @@ static void convert_factors(const dsc_problem *p, const char *weights, int out, 
     }
 }
 
-/* All outputs of one block of columns, for a tile that holds the block, its width and what is common to all rows. */
-static void mix_converted_rows(mixing_tile t, dsc_int image, int vectors, char *y, real *memory)
+/* All outputs, for a tile that holds the columns and what is common to all rows. */
+static void mix_converted(mixing_tile t, dsc_int image, char *y, real *memory)
 {
     const dsc_problem *p = t.problem;
     const char *bias = p->mixing_bias.data;
     real *factors = memory, *results = factors + CONVERTED_ROWS * t.depth;
-    real *biases = results + CONVERTED_ROWS * MIX_VECTORS * LANES;
+    t.y_row = round_up(t.width, LANES);
+    real *biases = results + CONVERTED_ROWS * t.y_row;
     t.a = factors, t.a_row = t.depth, t.a_step = 1;
     t.row_bias = biases, t.row_bias_step = 1;
-    t.y = results, t.y_row = t.b_step, t.y_column = 1;
+    t.y = results, t.y_column = 1;
     for (dsc_int o = 0, here; o < p->outputs && !dsc_stopped(p); o += here) {
         here = at_most(CONVERTED_ROWS / p->parts, p->outputs - o);
         for (dsc_int row = 0; row < here * p->parts; ++row) {
@@ -48,9 +49,9 @@ static void mix_converted_rows(mixing_tile t, dsc_int image, int vectors, char *
             biases[row] = bias ? fetch_one(p, element(p, bias, image * p->mixing_bias.batch +
                                                                    output * p->mixing_bias.step + part)) : 0;
         }
-        mix_rows(t, here * p->parts, vectors);
+        mix(&t, here * p->parts);
         for (dsc_int row = 0; row < here; ++row)
-            put(p, element_of(p, y, (o + row) * p->y.channel), p->y.step[2], results + row * p->parts * t.b_step, t.b_step,
+            put(p, element_of(p, y, (o + row) * p->y.channel), p->y.step[2], results + row * p->parts * t.y_row, t.y_row,
                 t.width);
     }
 }

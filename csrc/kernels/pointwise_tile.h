@@ -23,35 +23,39 @@
 typedef struct {
     const real *a;
     dsc_int a_row, a_step;
-    const real *b;
-    dsc_int b_step;
+    const real *b;                /* blocks of columns one after the other, each [depth][its columns, whole vectors] */
     dsc_int depth;                /* products in one sum */
     const real *row_bias;         /* of row 0, or NULL */
     dsc_int row_bias_step;
-    const real *column_bias;      /* dense and readable for all V vectors, or NULL */
+    const real *column_bias;      /* dense and readable for whole vectors, or NULL */
     real *y;
-    dsc_int y_row, y_column, width;
+    dsc_int y_row, y_column;
+    dsc_int width;                /* columns */
     bool resume, last;            /* continue the sums in y; these are the last products */
     const epilogue *finish;
     const dsc_problem *problem;
 } mixing_tile;
 
-INLINE vec resume_sum(const mixing_tile *t, const real *y, int count)
-{
-    if (t->y_column != 1)
-        return v_gather(y, t->y_column, count);
-    return v_load_masked(y, v_mask(0, count));
-}
+/* What the loop over k needs, and nothing else: one more thing alive in it, and gcc spills sums into memory. */
+typedef struct {
+    const real *a;
+    dsc_int a_row, a_step;
+    const real *b;
+    dsc_int b_step, depth;
+    const real *from, *row_bias, *column_bias;   /* the first of them that is not NULL starts the sums */
+    dsc_int from_row, row_bias_step;
+    real *to;
+    dsc_int to_row;
+} mixing_core;
 
-INLINE void start_mixing(const mixing_tile *t, const int R, const int V, vec sums[][MIX_VECTORS])
+INLINE void start_sums(const mixing_core *t, const int R, const int V, vec sums[][MIX_VECTORS])
 {
     UNROLL
     for (int r = 0; r < R; ++r) {
         UNROLL
         for (int v = 0; v < V; ++v) {
-            if (t->resume)
-                sums[r][v] = resume_sum(t, t->y + r * t->y_row + v * LANES * t->y_column,
-                                        (int)at_most(t->width - v * LANES, LANES));
+            if (t->from)
+                sums[r][v] = v_load(t->from + r * t->from_row + v * LANES);
             else if (t->row_bias)
                 sums[r][v] = v_spread(t->row_bias[r * t->row_bias_step]);
             else
@@ -60,55 +64,44 @@ INLINE void start_mixing(const mixing_tile *t, const int R, const int V, vec sum
     }
 }
 
-INLINE void store_mixed(const mixing_tile *t, const int R, const int V, vec sums[][MIX_VECTORS])
-{
-    UNROLL
-    for (int r = 0; r < R; ++r) {
-        UNROLL
-        for (int v = 0; v < V; ++v) {
-            real *y = t->y + r * t->y_row + v * LANES * t->y_column;
-            dsc_int left = t->width - v * LANES;
-            vec sum = t->last ? v_finish(t->finish, sums[r][v]) : sums[r][v];
-            if (t->y_column != 1)
-                v_scatter(y, t->y_column, sum, (int)at_most(left, LANES));
-            else if (left >= LANES)
-                v_store(y, sum);
-            else
-                v_store_masked(y, sum, v_mask(0, left));
-        }
-        if (t->last)
-            finish_later(t->finish, t->y + r * t->y_row, t->y_column, t->width);
-    }
-}
-
-INLINE void run_mixing(const mixing_tile *t, const int R, const int V)
+INLINE void run_mixing(const mixing_core *t, const int R, const int V)
 {
     vec sums[MIX_ROWS][MIX_VECTORS];
     const real *row[MIX_ROWS], *b = t->b;
-    start_mixing(t, R, V, sums);
+    start_sums(t, R, V, sums);
     UNROLL
     for (int r = 0; r < R; ++r)
         row[r] = t->a + r * t->a_row;
-    dsc_int step = t->a_step, b_step = t->b_step, k = 0;
-    for (dsc_int left = t->depth; left > 0; --left, k += step, b += b_step) {
+    const dsc_int step = t->a_step, b_step = t->b_step;
+    for (dsc_int left = t->depth; left > 0; --left, b += b_step) {
         vec column[MIX_VECTORS];
         UNROLL
-        for (int v = 0; v < V; ++v)
+        for (int v = 0; v < V; ++v) {
             column[v] = v_load(b + v * LANES);
+            V_KEEP(column[v]);
+        }
         UNROLL
         for (int r = 0; r < R; ++r) {
-            vec factor = v_spread(row[r][k]);
+            vec factor = v_spread(*row[r]);
+            row[r] += step;
             UNROLL
             for (int v = 0; v < V; ++v)
                 sums[r][v] += factor * column[v];
         }
     }
-    store_mixed(t, R, V, sums);
+    real *to = t->to;
+    const dsc_int to_row = t->to_row;
+    UNROLL
+    for (int r = 0; r < R; ++r) {
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            v_store(to + r * to_row + v * LANES, sums[r][v]);
+    }
 }
 
-typedef void (*mixing_function)(const mixing_tile *);
+typedef void (*mixing_function)(const mixing_core *);
 
-#define MIX(R, V) static void mix_##R##_##V(const mixing_tile *t) { run_mixing(t, R, V); }
+#define MIX(R, V) static void mix_##R##_##V(const mixing_core *t) { run_mixing(t, R, V); }
 #if MIX_VECTORS == 4
 #define MIXES(R) MIX(R, 1) MIX(R, 2) MIX(R, 3)
 #define MIX_ENTRIES(R) {mix_##R##_1, mix_##R##_2, mix_##R##_3, mix_##R##_4}
@@ -132,30 +125,92 @@ static const mixing_function mixing_table[MIX_ROWS][MIX_VECTORS] = {
 #endif
 };
 
-/* All rows of one block of columns, in row blocks of nearly equal size. */
-static void mix_rows(mixing_tile t, dsc_int rows, int vectors)
+/* A block of y: rows [row, row + rows), columns [column, column + width) in `vectors` vectors. */
+typedef struct { dsc_int row, rows, column, width; int vectors; real *y; } mixing_block;
+
+/* Sums that are taken up again where they do not lie as whole vectors. */
+static void gather_sums(const mixing_tile *t, const mixing_block *b, real *sums)
 {
-    dsc_int blocks = divide_up(rows, vectors == 4 ? MIX_ROWS_FOUR : MIX_ROWS);
-    for (dsc_int i = 0, row = 0; i < blocks; ++i) {
-        if (i % 64 == 63 && dsc_stopped(t.problem))
-            return;
-        dsc_int here = (rows - row) / (blocks - i);
-        mixing_table[here - 1][vectors - 1](&t);
-        t.a += here * t.a_row;
-        t.y += here * t.y_row;
-        if (t.row_bias)
-            t.row_bias += here * t.row_bias_step;
-        row += here;
+    for (dsc_int r = 0; r < b->rows; ++r)
+        copy_strided(sums + r * b->vectors * LANES, b->y + r * t->y_row, t->y_column, b->width);
+}
+
+/* Results from `sums`, activated, to where they belong. */
+static void store_mixed(const mixing_tile *t, const mixing_block *b, const real *sums)
+{
+    for (dsc_int r = 0; r < b->rows; ++r) {
+        real *y = b->y + r * t->y_row;
+        for (dsc_int v = 0; v < b->vectors; ++v) {
+            vec sum = v_load(sums + (r * b->vectors + v) * LANES);
+            dsc_int left = b->width - v * LANES;
+            if (t->last)
+                sum = v_finish(t->finish, sum);
+            if (t->y_column != 1)
+                v_scatter(y + v * LANES * t->y_column, t->y_column, sum, (int)at_most(left, LANES));
+            else if (left >= LANES)
+                v_store(y + v * LANES, sum);
+            else
+                v_store_masked(y + v * LANES, sum, v_mask(0, left));
+        }
+        if (t->last)
+            finish_later(t->finish, y, t->y_column, b->width);
     }
 }
 
-/* Vectors of the next block of columns, when `left` columns remain. */
-static int block_vectors(dsc_int left)
+/* `core` holds what all blocks have in common. It is filled in by scalars alone: a copy by vectors would wait for them. */
+static void mix_block(const mixing_tile *t, mixing_core *core, const mixing_block *b)
+{
+    _Alignas(64) real spare[MIX_ROWS * MIX_VECTORS * LANES];
+    const dsc_int columns = b->vectors * LANES;
+    bool whole = t->y_column == 1 && b->width == columns;
+    bool direct = whole && !(t->last && changes(t->finish));
+    core->a = t->a + b->row * t->a_row;
+    core->b = t->b + b->column * t->depth, core->b_step = columns;
+    core->row_bias = t->row_bias ? t->row_bias + b->row * t->row_bias_step : NULL;
+    core->column_bias = t->column_bias ? t->column_bias + b->column : NULL;
+    core->to = direct ? b->y : spare, core->to_row = direct ? t->y_row : columns;
+    if (t->resume) {
+        core->from = whole ? b->y : spare, core->from_row = whole ? t->y_row : columns;
+        if (!whole)
+            gather_sums(t, b, spare);
+    }
+    mixing_table[b->rows - 1][b->vectors - 1](core);
+    if (!direct)
+        store_mixed(t, b, spare);
+}
+
+/* Vectors of the next block of columns, when `left` columns remain of `width`. */
+INLINE int block_vectors(dsc_int width, dsc_int left)
 {
     dsc_int vectors = divide_up(left, LANES);
-    if (vectors == MIX_VECTORS)
+    if (vectors == MIX_VECTORS && divide_up(width, LANES) == MIX_VECTORS)
         return MIX_VECTORS;
-    return (int)divide_up(vectors, divide_up(vectors, MIX_VECTORS_USUAL));
+    if (vectors == MIX_VECTORS_USUAL + 1)
+        return (MIX_VECTORS_USUAL + 2) / 2;
+    return (int)at_most(vectors, MIX_VECTORS_USUAL);
+}
+
+/* All rows, a few at a time and nearly equally many, each time all columns: the factors stay in the first-level cache from
+ * block to block, and a row of y is written in one run. */
+static void mix(const mixing_tile *t, dsc_int rows)
+{
+    mixing_core core = {.a_row = t->a_row, .a_step = t->a_step, .depth = t->depth, .row_bias_step = t->row_bias_step};
+    dsc_int blocks = divide_up(rows, divide_up(t->width, LANES) == 4 ? MIX_ROWS_FOUR : MIX_ROWS);
+    if (blocks == 0)
+        return;
+    const dsc_int fewest = rows / blocks, larger = blocks - rows % blocks;
+    mixing_block b = {.row = 0};
+    for (dsc_int i = 0; i < blocks; ++i, b.row += b.rows) {
+        if (i % 16 == 15 && dsc_stopped(t->problem))
+            return;
+        b.rows = fewest + (i >= larger);
+        for (b.column = 0; b.column < t->width; b.column += b.width) {
+            b.vectors = block_vectors(t->width, t->width - b.column);
+            b.width = at_most(t->width - b.column, b.vectors * LANES);
+            b.y = t->y + b.row * t->y_row + b.column * t->y_column;
+            mix_block(t, &core, &b);
+        }
+    }
 }
 
 #endif

@@ -79,7 +79,8 @@ static void add_run(product_item *w, const char *x, const char *y, dsc_int pixel
     dsc_int columns = w->vectors * LANES;
     mixing_tile t = {
         .problem = p, .a = (const real *)y + w->output * p->y.channel, .a_row = p->y.channel, .a_step = p->y.step[2],
-        .b = w->packed, .b_step = columns, .depth = pixels * p->parts, .y = open_block(&w->sums), .y_row = columns, .y_column = 1, .width = columns,
+        .b = w->packed, .depth = pixels * p->parts, .y = open_block(&w->sums), .y_row = columns, .y_column = 1,
+        .width = columns,
         .resume = w->waiting > 0, .last = true, .finish = &linear,
     };
     if (is_native(p)) {
@@ -89,7 +90,7 @@ static void add_run(product_item *w, const char *x, const char *y, dsc_int pixel
         convert_run(w, x, y, pixels);
         t.a = w->factors, t.a_row = t.depth, t.a_step = 1;
     }
-    mix_rows(t, w->outputs * p->parts, w->vectors);
+    mix(&t, w->outputs * p->parts);
     w->waiting += pixels;
     if (w->waiting >= BLOCK_PIXELS)
         close_block(&w->sums), w->waiting = 0;

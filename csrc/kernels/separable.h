@@ -10,6 +10,7 @@
 
 #define MIXING_MOST 1024   /* channels that one pass sums over; more are summed in fixed blocks of this */
 #define PIXELS_MOST 1024   /* in a tile */
+#define GROUP_BLOCKS 8     /* of columns that are multiplied together, at most */
 
 static bool is_pointwise(const dsc_problem *p)
 {
@@ -43,6 +44,14 @@ static dsc_int panel_step(dsc_int total)
 {
     dsc_int step = round_up(total, LANES) + LANES;
     return step * (dsc_int)sizeof(real) % 512 == 0 ? step + LANES : step;
+}
+
+/* Columns that are copied and multiplied together. A channel, of x or of y, is a page of its own: the fewer visits, the
+ * fewer misses in the translation buffer, and runs of some lines are read ahead. */
+static dsc_int group_columns(dsc_int depth)
+{
+    const dsc_int block = MIX_VECTORS_USUAL * LANES, room = (dsc_int)(dsc_panel_bytes() / 2 / sizeof(real));
+    return at_least(at_most(room / (at_least(depth, 1) * block), GROUP_BLOCKS) * block, MIX_VECTORS * LANES);
 }
 
 static void plan_separable_tiles(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int pixels)
@@ -79,9 +88,9 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
     set_tiles(p, plan);
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
     dsc_int panel = is_pointwise(p) ? 0 : channels_dense(p) ? s.total * panel_step(block) : block * panel_step(s.total);
-    plan->scratch += (size_t)(panel + (block + 1) * MIX_VECTORS * LANES) * sizeof(real) + 192;
+    plan->scratch += (size_t)(panel + (block + 1) * group_columns(block)) * sizeof(real) + 192;
     if (!is_native(p))
-        plan->scratch += conversion_bytes(block);
+        plan->scratch += conversion_bytes(block, group_columns(block));
     plan->items = p->batch * p->e.out[0] * plan->bands * plan->columns;
     plan->work = output_volume(&p->e) * (double)p->batch * (double)mixed_channels(p) *
                  ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(&e)));
@@ -90,8 +99,8 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
 /* Scratch of one thread, laid out. */
 typedef struct {
     real *panel;       /* depthwise results: planar [channel][step], interleaved [pixel][step] */
-    real *block;       /* what one block of columns multiplies: [channel][columns] */
-    real *bias;        /* interleaved: of one block of columns */
+    real *group;       /* blocks of columns: each [channel][columns] */
+    real *bias;        /* interleaved: of a group of columns */
     real *conversion;  /* factors and results, where they are not stored as reals */
     void *strips;
     dsc_int step;
@@ -108,14 +117,15 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
     separable_scratch scratch = {.bias = aligned(memory)};
     scratch.step = panel_step(channels_dense(p) ? plan->mixing_block : s.total);
-    scratch.block = scratch.bias + MIX_VECTORS * LANES;
-    scratch.panel = aligned(scratch.block + plan->mixing_block * MIX_VECTORS * LANES);
+    dsc_int columns = group_columns(plan->mixing_block);
+    scratch.group = scratch.bias + columns;
+    scratch.panel = aligned(scratch.group + plan->mixing_block * columns);
     scratch.strips = scratch.panel;
     if (!is_pointwise(p))
         scratch.strips = aligned(scratch.panel + scratch.step * (channels_dense(p) ? s.total : plan->mixing_block));
     scratch.conversion = scratch.strips;
     if (!is_native(p))
-        scratch.strips = (char *)scratch.conversion + conversion_bytes(plan->mixing_block);
+        scratch.strips = (char *)scratch.conversion + conversion_bytes(plan->mixing_block, columns);
     if (plan->path == INTERLEAVED && !is_pointwise(p))
         scratch.packed = no_channels(p, scratch.strips);
     return scratch;
@@ -138,47 +148,74 @@ static char *place_of(const dsc_problem *p, const output_tile *t, dsc_int row, d
                                         (t->column + column) * p->y.step[2]);
 }
 
-/* Planar: one block of columns as a dense [channel][columns] block, from the panel, or from x where there is no first
- * stage. Missing columns repeat the last one: lanes that compute on them raise no floating-point flag of their own. */
-static void fill_block(const dsc_problem *p, const output_tile *t, const panel_shape *s, const mixing_tile *m,
-                       dsc_int first, dsc_int segment, dsc_int column, const separable_scratch *scratch)
+/* Columns [column, column + m->width) as blocks, a channel every `channel` elements. Missing columns repeat the last one:
+ * lanes that compute on them raise no floating-point flag of their own. */
+static void group_dense(const mixing_tile *m, const real *source, dsc_int channel, real *group)
 {
-    const char *source = p->x.data;
-    if (is_pointwise(p))
-        source = element(p, source, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
-                                        (t->row + segment) * p->x.step[1] + (t->column + column) * p->x.step[2]);
-    for (dsc_int k = 0; k < m->depth; ++k) {
-        real *row = scratch->block + k * m->b_step;
-        if (is_pointwise(p))
-            fetch(p, row, element(p, source, k / p->parts * p->x.channel + k % p->parts), p->x.step[2], m->width);
-        else
-            copy_strided(row, scratch->panel + k * scratch->step + segment * s->pitch + column, 1, m->width);
-        for (dsc_int i = m->width; i < m->b_step; ++i)
-            row[i] = row[m->width - 1];
+    for (dsc_int k = 0; k < m->depth; ++k, source += channel) {
+        for (dsc_int i = 0, whole; i < m->width; i += whole) {
+            whole = block_vectors(m->width, m->width - i) * LANES;
+            real *target = group + i * m->depth + k * whole;
+            if (i + whole <= m->width)
+                for (dsc_int v = 0; v < whole; v += LANES)
+                    v_store(target + v, v_load(source + i + v));
+            else
+                copy_padded(source + i, m->width - i, target, whole);
+        }
     }
+}
+
+static void group_fetched(const dsc_problem *p, const mixing_tile *m, const char *source, real *group)
+{
+    for (dsc_int k = 0; k < m->depth; ++k) {
+        const char *row = element(p, source, k / p->parts * p->x.channel + k % p->parts);
+        for (dsc_int i = 0, whole; i < m->width; i += whole) {
+            whole = block_vectors(m->width, m->width - i) * LANES;
+            dsc_int count = at_most(m->width - i, whole);
+            real *target = group + i * m->depth + k * whole;
+            fetch(p, target, element(p, row, i * p->x.step[2]), p->x.step[2], count);
+            for (dsc_int rest = count; rest < whole; ++rest)
+                target[rest] = target[count - 1];
+        }
+    }
+}
+
+/* Planar: what a group multiplies, from the panel, or from x where there is no first stage. */
+static void fill_group(const dsc_problem *p, const output_tile *t, const panel_shape *s, const mixing_tile *m, dsc_int first,
+                       dsc_int segment, dsc_int column, const separable_scratch *scratch)
+{
+    if (!is_pointwise(p)) {
+        group_dense(m, scratch->panel + segment * s->pitch + column, scratch->step, scratch->group);
+        return;
+    }
+    const char *x = element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
+                                              (t->row + segment) * p->x.step[1] + (t->column + column) * p->x.step[2]);
+    if (is_native(p) && p->x.step[2] == 1)
+        group_dense(m, (const real *)x, p->x.channel, scratch->group);
+    else
+        group_fetched(p, m, x, scratch->group);
 }
 
 static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
                        const separable_scratch *scratch)
 {
     const real *bias = (const real *)p->mixing_bias.data;
+    const dsc_int columns = group_columns(m.depth);
     m.row_bias = bias ? bias + t->image * p->mixing_bias.batch : NULL;
     m.row_bias_step = p->mixing_bias.step;
     m.a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
     m.a_row = p->mixing.row, m.a_step = p->mixing.column;
-    m.b = scratch->block;
+    m.b = scratch->group;
     m.y_row = p->y.channel, m.y_column = p->y.step[2];
     for (dsc_int i = 0; i < s->segments; ++i) {
-        for (dsc_int column = 0; column < s->width && !dsc_stopped(p); column += m.b_step) {
-            int vectors = block_vectors(s->width - column);
-            m.b_step = vectors * LANES;
-            m.width = at_most(s->width - column, m.b_step);
-            fill_block(p, t, s, &m, first, i, column, scratch);
+        for (dsc_int column = 0; column < s->width && !dsc_stopped(p); column += m.width) {
+            m.width = at_most(s->width - column, columns);
+            fill_group(p, t, s, &m, first, i, column, scratch);
             m.y = (real *)place_of(p, t, i, column);
             if (is_native(p))
-                mix_rows(m, p->outputs, vectors);
+                mix(&m, p->outputs);
             else
-                mix_converted_rows(m, t->image, vectors, (char *)m.y, scratch->conversion);
+                mix_converted(m, t->image, (char *)m.y, scratch->conversion);
         }
     }
 }
@@ -186,7 +223,7 @@ static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_s
 static void pack_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int count, real *packed)
 {
     const real *bias = (const real *)p->mixing_bias.data;
-    for (dsc_int i = 0; i < MIX_VECTORS * LANES; ++i)
+    for (dsc_int i = 0; i < round_up(count, LANES); ++i)
         packed[i] = bias && i < count ? bias[image * p->mixing_bias.batch + (first + i) * p->mixing_bias.step] : 0;
 }
 
@@ -197,22 +234,19 @@ static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_t
     const real *weights = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
     bool flat = t->rows == 1 || (a_line == t->columns * m.a_row && p->y.step[1] == t->columns * p->y.step[2]);
     dsc_int lines = flat ? 1 : t->rows, pixels = flat ? t->rows * t->columns : t->columns;
-    m.b = scratch->block;
+    m.b = scratch->group;
     m.column_bias = scratch->bias;
     m.y_row = p->y.step[2], m.y_column = p->y.channel;
-    for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p);) {
-        int vectors = block_vectors(p->outputs - o);
-        m.width = at_most(p->outputs - o, vectors * LANES);
-        m.b_step = vectors * LANES;
-        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m.width, m.depth, scratch->block,
-                  vectors * LANES);
+    for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += m.width) {
+        dsc_int whole = block_vectors(p->outputs, p->outputs - o) * LANES;
+        m.width = at_most(p->outputs - o, whole);
+        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m.width, m.depth, scratch->group, whole);
         pack_bias(p, t->image, o, m.width, scratch->bias);
         for (dsc_int i = 0; i < lines; ++i) {
             m.a = a + i * a_line;
             m.y = (real *)place_of(p, t, i, 0) + o * p->y.channel;
-            mix_rows(m, pixels, vectors);
+            mix(&m, pixels);
         }
-        o += vectors * LANES;
     }
 }
 
