@@ -146,38 +146,19 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
         finish_planes(t, &target, count);
 }
 
-/* What a thread keeps between tiles of one image: its packed taps and bias. */
-typedef struct { dsc_int image; real *taps, *bias; } packed_channels;
-
-static packed_channels no_channels(const dsc_problem *p, void *scratch)
-{
-    real *taps = scratch;
-    return (packed_channels){.image = -1, .taps = taps, .bias = taps + (size_t)kernel_volume(&p->e) * padded_channels(p)};
-}
-
-static void pack_channels(const dsc_problem *p, dsc_int image, packed_channels *packed)
-{
-    const real *bias = (const real *)p->taps_bias.data;
-    bool same = packed->image >= 0 && p->taps.batch == 0 && (!bias || p->taps_bias.batch == 0);
-    if (same || packed->image == image)
-        return;
-    pack_taps(p, (const real *)p->taps.data + image * p->taps.batch, packed->taps, padded_channels(p));
-    for (dsc_int c = 0; c < padded_channels(p); ++c)
-        packed->bias[c] = bias && c < p->channels ? bias[image * p->taps_bias.batch + c * p->taps_bias.step] : 0;
-    packed->image = image;
-}
-
 /* Channels [first, first + count) of a tile, channels dense on both sides. */
 static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_channels *packed, dsc_int first,
                              dsc_int count, const epilogue *finish, real *y, dsc_int y_row, dsc_int y_column)
 {
-    const dsc_int column = padded_channels(p), row = p->e.kernel[2] * column, step[3] = {p->e.kernel[1] * row, row, column};
+    const dsc_int row = p->e.kernel[2] * LANES, step[3] = {p->e.kernel[1] * row, row, LANES};
+    const dsc_int taps = p->e.kernel[0] * step[0], vector = first / LANES;
     window w;
     pack_channels(p, t->image, packed);
     for (window_cursor at = first_window(p, t); next_window(p, t, &at, &w);) {
         channel_region r = {
             .e = &w.e, .x = (const real *)p->x.data + t->image * p->x.batch + first * p->x.channel, .x_step = p->x.step,
-            .taps = packed->taps + first + first_tap_of(&w, step), .bias = packed->bias + first, .channels = count,
+            .taps = packed->taps + vector * taps + first_tap_of(&w, step), .tap_vector = taps, .in_order = !p->e.transposed,
+            .bias = packed->bias + vector * LANES, .skip = packed->skip, .channels = count,
             .depth = w.first[0], .row = w.first[1], .rows = w.count[1], .column = w.first[2], .columns = w.count[2],
             .y = y + w.place[1] * y_row + w.place[2] * y_column, .y_row = y_row * w.spacing[1],
             .y_column = y_column * w.spacing[2], .finish = finish,
@@ -220,7 +201,7 @@ static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int be
         return;
     }
     if (interleaved)
-        packed = no_channels(p, scratch);
+        packed = no_channels(p, lanes_to_skip(p), scratch);
     item_cursor c = item_at(p, plan, plan->groups, begin);
     for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
         output_tile t = tile_of(p, plan, &c);

@@ -1,211 +1,274 @@
-/* Depthwise convolution where the channel axis is dense: vectors of channels, tiles of pixels.
- *
- * Taps are packed [tap][channel]. Borders are clipped exactly, so nothing is padded or masked but the last channels. */
+/* Depthwise convolution where the channel axis is dense: vectors of channels. Borders are clipped exactly, so nothing is
+ * padded, and nothing masked but the first and the last channels. */
 #ifndef DSCONV_DEPTHWISE_INTERLEAVED_H
 #define DSCONV_DEPTHWISE_INTERLEAVED_H
 
-#include "epilogue.h"
-#include "walk.h"
+#include "channel_taps.h"
+#include "depthwise_marching.h"
 
-#define COLUMNS_DENSE 7    /* most column taps that are kept in registers */
 #define PIXELS 8           /* most outputs along the width in one tile */
+#define TAPS_TOGETHER 8    /* column taps that are kept in registers */
 
 typedef struct {
     const dsc_extent *e;
     const real *x;             /* of the image */
     const dsc_int *x_step;
-    const real *taps;          /* packed, [tap][padded channels]: tap 0 of the region */
-    dsc_int tap_step[3];       /* elements from one depth, row, column tap to the next */
-    const real *bias;          /* padded channels */
-    dsc_int channels;
+    const real *taps;          /* of the first vector of channels: tap 0 of the region */
+    dsc_int tap_vector;        /* elements from the taps of one vector to those of the next */
+    dsc_int tap_step[3];       /* ... from one depth, row, column tap to the next */
+    bool in_order;             /* these steps are those of [depth][row][column] */
+    const real *bias;          /* a vector for each vector of channels */
+    dsc_int skip, channels;    /* lanes of the first vector that are no channels */
     dsc_int depth, row, rows, column, columns;
     real *y;                   /* of the first output */
     dsc_int y_row, y_column;
     const epilogue *finish;
 } channel_region;
 
-/* One tile: some outputs of one row, one or two vectors of channels. */
+/* One tile: some outputs of one row, a vector of channels: lanes [low, high). */
 typedef struct {
     const channel_region *r;
-    dsc_int channel, width, row, column;
+    const real *taps, *bias;
+    dsc_int channel, low, high, row, column;
     dsc_int depth_first, depth_last, row_first, row_last;
 } channel_tile;
 
-INLINE void store_sums(const channel_tile *t, const int P, const int V, const int tail, mask m, vec (*sums)[2])
+/* The vector of channels with this number. True if all its lanes are channels. */
+static bool choose_vector(channel_tile *t, dsc_int vector)
+{
+    const channel_region *r = t->r;
+    t->channel = vector * LANES - r->skip;
+    t->taps = r->taps + vector * r->tap_vector, t->bias = r->bias + vector * LANES;
+    t->low = at_least(-t->channel, 0), t->high = at_most(r->channels - t->channel, LANES);
+    return t->low == 0 && t->high == LANES;
+}
+
+static dsc_int channel_vectors(const channel_region *r)
+{
+    return divide_up(r->channels + r->skip, LANES);
+}
+
+INLINE void store_sums(const channel_tile *t, const int P, const int tail, mask m, vec *sums)
 {
     const channel_region *r = t->r;
     real *y = r->y + (t->row - r->row) * r->y_row + (t->column - r->column) * r->y_column + t->channel;
     UNROLL
     for (int p = 0; p < P; ++p) {
-        UNROLL
-        for (int v = 0; v < V; ++v) {
-            vec sum = v_finish(r->finish, sums[p][v]);
-            if (tail)
-                v_store_masked(y + p * r->y_column, sum, m);
-            else
-                v_store(y + p * r->y_column + v * LANES, sum);
-        }
+        vec sum = v_finish(r->finish, sums[p]);
+        if (tail)
+            v_store_masked(y + p * r->y_column, sum, m);
+        else
+            v_store(y + p * r->y_column, sum);
     }
 }
 
-/* One row tap, any columns. `clipped`: some column tap of some pixel may not exist. */
-INLINE void add_row_any(const channel_tile *t, const int P, const int V, const int tail, const int clipped, mask m,
-                        const real *row, const real *taps, vec (*sums)[2])
+/* I column taps of one row, `dilation` apart, pixel 0 at `start` for the first. Neighbours that read the same inputs load them
+ * once. `clipped`: some of the inputs may not exist. */
+INLINE void add_tap_block(const channel_tile *t, const int I, const int P, const int tail, const int clipped, mask m,
+                     const real *row, dsc_int start, const real *taps, vec *sums)
 {
     const channel_region *r = t->r;
-    const dsc_extent *e = r->e;
-    dsc_int start = t->column * e->stride[2] - e->low[2];
-    for (dsc_int i = 0; i < e->kernel[2]; ++i, start += e->dilation[2], taps += r->tap_step[2]) {
-        vec tap[2];
-        UNROLL
-        for (int v = 0; v < V; ++v)
-            tap[v] = v_load(taps + v * LANES);
-        UNROLL
-        for (int p = 0; p < P; ++p) {
-            dsc_int column = start + p * e->stride[2];
-            if (clipped && (column < 0 || column >= e->in[2]))
-                continue;
-            UNROLL
-            for (int v = 0; v < V; ++v)
-                sums[p][v] += tap[v] * v_load_lanes(row + column * r->x_step[2] + v * LANES, tail, m);
-        }
-    }
-}
-
-/* KW column taps, stride and dilation 1: each input column is loaded once. */
-INLINE void add_row_dense(const channel_tile *t, const int KW, const int P, const int v, const int tail,
-                          const int clipped, mask m, const real *row, const real *taps, vec (*sums)[2])
-{
-    const channel_region *r = t->r;
-    dsc_int start = t->column - r->e->low[2];
-    vec tap[COLUMNS_DENSE];
+    const dsc_int stride = r->e->stride[2];
+    vec tap[TAPS_TOGETHER];
     UNROLL
-    for (int i = 0; i < KW; ++i)
-        tap[i] = v_load(taps + i * r->tap_step[2] + v * LANES);
+    for (int i = 0; i < I; ++i)
+        tap[i] = v_load(taps + i * r->tap_step[2]);
     UNROLL
-    for (int c = 0; c < P + KW - 1; ++c) {
-        if (clipped && (start + c < 0 || start + c >= r->e->in[2]))
+    for (int c = 0; c < P + I - 1; ++c) {
+        dsc_int column = start + (I == 1 ? c * stride : c);
+        if (clipped && (column < 0 || column >= r->e->in[2]))
             continue;
-        vec x = v_load_lanes(row + (start + c) * r->x_step[2] + v * LANES, tail, m);
+        vec x = v_load_lanes(row + column * r->x_step[2], tail, m);
         V_KEEP(x);
         UNROLL
-        for (int p = c >= KW ? c - KW + 1 : 0; p < P && p <= c; ++p)
-            sums[p][v] += tap[c - p] * x;
+        for (int p = c >= I ? c - I + 1 : 0; p < P && p <= c; ++p)
+            sums[p] += tap[c - p] * x;
     }
 }
 
-INLINE void run_channel_tile(const channel_tile *t, const int KW, const int P, const int V, const int tail,
-                             const int clipped)
+/* What remains of one row tap: its taps from `taps` on, of which the first reads `start` for pixel 0. */
+typedef struct { const real *row, *taps; dsc_int start, left; } tap_row;
+
+/* As many blocks of I taps as remain. Where it is not known which inputs exist, asking for each is left to the border. */
+INLINE void add_tap_blocks(const channel_tile *t, const int I, const int P, const int tail, const int clipped, mask m,
+                           tap_row *at, vec *sums)
 {
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
-    mask m = v_mask(0, t->width);
-    vec sums[PIXELS][2];
-    UNROLL
-    for (int p = 0; p < P; ++p) {
-        UNROLL
-        for (int v = 0; v < V; ++v)
-            sums[p][v] = v_load(r->bias + t->channel + v * LANES);
+    for (; at->left >= I; at->left -= I, at->start += I * e->dilation[2], at->taps += I * r->tap_step[2]) {
+        const dsc_int last = at->start + (I == 1 ? (P - 1) * e->stride[2] : P + I - 2);
+        if (!clipped || (at->start >= 0 && last < e->in[2]))
+            add_tap_block(t, I, P, tail, 0, m, at->row, at->start, at->taps, sums);
+        else if (last >= 0 && at->start < e->in[2])
+            add_tap_block(t, I, P, tail, 1, m, at->row, at->start, at->taps, sums);
     }
+}
+
+/* `dense`: stride and dilation are 1. */
+INLINE void add_tap_row(const channel_tile *t, const int P, const int dense, const int tail, const int clipped, mask m,
+                        const real *row, const real *taps, vec *sums)
+{
+    const dsc_extent *e = t->r->e;
+    tap_row at = {.row = row, .taps = taps, .start = t->column * e->stride[2] - e->low[2], .left = e->kernel[2]};
+    if (dense) {
+        add_tap_blocks(t, TAPS_TOGETHER, P, tail, clipped, m, &at, sums);
+        add_tap_blocks(t, TAPS_TOGETHER / 2, P, tail, clipped, m, &at, sums);
+    }
+    add_tap_blocks(t, 1, P, tail, clipped, m, &at, sums);
+}
+
+INLINE void run_channel_tile(const channel_tile *t, const int P, const int dense, const int tail, const int clipped)
+{
+    const channel_region *r = t->r;
+    const dsc_extent *e = r->e;
+    mask m = v_mask(t->low, t->high);
+    vec sums[PIXELS];
+    UNROLL
+    for (int p = 0; p < P; ++p)
+        sums[p] = v_load(t->bias);
     for (dsc_int k = t->depth_first; k < t->depth_last; ++k) {
         const real *slice = r->x + t->channel + (r->depth * e->stride[0] - e->low[0] + k * e->dilation[0]) * r->x_step[0];
         for (dsc_int j = t->row_first; j < t->row_last; ++j) {
             const real *row = slice + (t->row * e->stride[1] - e->low[1] + j * e->dilation[1]) * r->x_step[1];
-            const real *taps = r->taps + k * r->tap_step[0] + j * r->tap_step[1] + t->channel;
-            if (!KW)
-                add_row_any(t, P, V, tail, clipped, m, row, taps, sums);
-            UNROLL
-            for (int v = 0; KW && v < V; ++v)
-                add_row_dense(t, KW, P, v, tail, clipped, m, row, taps, sums);
+            const real *taps = t->taps + k * r->tap_step[0] + j * r->tap_step[1];
+            add_tap_row(t, P, dense, tail, clipped, m, row, taps, sums);
         }
     }
-    store_sums(t, P, V, tail, m, sums);
+    store_sums(t, P, tail, m, sums);
 }
 
 typedef void (*channel_function)(const channel_tile *);
 
-#define CHANNEL_TILE(KW, P, V, tail) \
-    static void channels_##KW##_##P##_##V##_##tail(const channel_tile *t) { run_channel_tile(t, KW, P, V, tail, 0); } \
-    static void channels_##KW##_##P##_##V##_##tail##_clipped(const channel_tile *t) \
-    { run_channel_tile(t, KW, P, V, tail, 1); }
-#define CHANNEL_TILES(KW, V, tail) CHANNEL_TILE(KW, 1, V, tail) CHANNEL_TILE(KW, 2, V, tail) CHANNEL_TILE(KW, 4, V, tail)
-#define CHANNEL_TILES_MORE(KW, tail) CHANNEL_TILES(KW, 1, tail) CHANNEL_TILE(KW, 8, 1, tail)
-CHANNEL_TILES(0, 2, 0) CHANNEL_TILES_MORE(0, 0) CHANNEL_TILES_MORE(0, 1)
-CHANNEL_TILES(3, 2, 0) CHANNEL_TILES_MORE(3, 0) CHANNEL_TILES_MORE(3, 1)
-CHANNEL_TILES_MORE(5, 0) CHANNEL_TILES_MORE(5, 1) CHANNEL_TILES_MORE(7, 0) CHANNEL_TILES_MORE(7, 1)
+#define CHANNEL_TILE(P, dense, tail) \
+    static void channels_##P##_##dense##_##tail(const channel_tile *t) { run_channel_tile(t, P, dense, tail, 0); } \
+    static void channels_##P##_##dense##_##tail##_clipped(const channel_tile *t) { run_channel_tile(t, P, dense, tail, 1); }
+#define CHANNEL_TILES(dense, tail) \
+    CHANNEL_TILE(1, dense, tail) CHANNEL_TILE(2, dense, tail) CHANNEL_TILE(4, dense, tail) CHANNEL_TILE(8, dense, tail)
+CHANNEL_TILES(0, 0) CHANNEL_TILES(0, 1) CHANNEL_TILES(1, 0) CHANNEL_TILES(1, 1)
 
 #define CLIPPED(name) {name, name##_clipped}
-#define CHANNEL_ENTRIES(KW, V, tail) \
-    CLIPPED(channels_##KW##_1_##V##_##tail), CLIPPED(channels_##KW##_2_##V##_##tail), \
-    CLIPPED(channels_##KW##_4_##V##_##tail)
-#define CHANNEL_ENTRIES_MORE(KW, tail) {CHANNEL_ENTRIES(KW, 1, tail), CLIPPED(channels_##KW##_8_1_##tail)}
+#define CHANNEL_ENTRIES(dense, tail) \
+    {CLIPPED(channels_1_##dense##_##tail), CLIPPED(channels_2_##dense##_##tail), \
+     CLIPPED(channels_4_##dense##_##tail), CLIPPED(channels_8_##dense##_##tail)}
 
-/* [any, 3, 5, 7 column taps][one vector, last channels, two vectors][log2 pixels][clipped] */
-static const channel_function channel_table[4][3][4][2] = {
-    {CHANNEL_ENTRIES_MORE(0, 0), CHANNEL_ENTRIES_MORE(0, 1), {CHANNEL_ENTRIES(0, 2, 0)}},
-    {CHANNEL_ENTRIES_MORE(3, 0), CHANNEL_ENTRIES_MORE(3, 1), {CHANNEL_ENTRIES(3, 2, 0)}},
-    {CHANNEL_ENTRIES_MORE(5, 0), CHANNEL_ENTRIES_MORE(5, 1)},
-    {CHANNEL_ENTRIES_MORE(7, 0), CHANNEL_ENTRIES_MORE(7, 1)},
+/* [dense][some channels][log2 pixels][clipped] */
+static const channel_function channel_table[2][2][4][2] = {
+    {CHANNEL_ENTRIES(0, 0), CHANNEL_ENTRIES(0, 1)}, {CHANNEL_ENTRIES(1, 0), CHANNEL_ENTRIES(1, 1)},
 };
 
-enum { ONE_VECTOR, LAST_CHANNELS, TWO_VECTORS };
-
-static int dense_columns(const dsc_extent *e)
-{
-    if (e->stride[2] != 1 || e->dilation[2] != 1 || e->kernel[2] % 2 == 0 || e->kernel[2] > COLUMNS_DENSE)
-        return 0;
-    return (int)(e->kernel[2] / 2);
-}
-
-static void run_channel_row(channel_tile *t, int dense, int kind)
+static void run_channel_row(channel_tile *t, bool whole)
 {
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
-    dsc_int reach = (e->kernel[2] - 1) * e->dilation[2];
+    const dsc_int reach = (e->kernel[2] - 1) * e->dilation[2];
+    const bool dense = e->stride[2] == 1 && e->dilation[2] == 1;
     for (t->column = r->column; t->column < r->column + r->columns;) {
         dsc_int left = r->column + r->columns - t->column, start = t->column * e->stride[2] - e->low[2];
-        int log2 = left >= 8 && kind != TWO_VECTORS ? 3 : left >= 4 ? 2 : left >= 2 ? 1 : 0;
+        int log2 = left >= 8 ? 3 : left >= 4 ? 2 : left >= 2 ? 1 : 0;
         bool clipped = start < 0 || start + ((1 << log2) - 1) * e->stride[2] + reach >= e->in[2];
-        channel_table[dense][kind][log2][clipped](t);
+        channel_table[dense][!whole][log2][clipped](t);
         t->column += (dsc_int)1 << log2;
     }
 }
 
+static void run_channel_tiles(channel_tile *t)
+{
+    const dsc_int vectors = channel_vectors(t->r);
+    for (dsc_int vector = 0; vector < vectors; ++vector)
+        run_channel_row(t, choose_vector(t, vector));
+}
+
+/* Columns of one residue modulo the dilation, but for what belongs to a vector of channels. */
+static channel_march march_along(const channel_tile *t, dsc_int residue)
+{
+    const channel_region *r = t->r;
+    const dsc_extent *e = r->e;
+    const dsc_int step = e->dilation[2], start = (r->column + residue) * e->stride[2] - e->low[2];
+    const dsc_int slice = r->depth * e->stride[0] - e->low[0] + t->depth_first * e->dilation[0];
+    const dsc_int row = t->row * e->stride[1] - e->low[1];
+    return (channel_march){
+        .x = r->x + slice * r->x_step[0] + row * r->x_step[1] + start * r->x_step[2],
+        .x_row = e->dilation[1] * r->x_step[1], .x_column = step * r->x_step[2],
+        .x_slice = e->dilation[0] * r->x_step[0], .slices = t->depth_last - t->depth_first,
+        .low = start < 0 ? divide_up(-start, step) : 0, .high = start < e->in[2] ? divide_up(e->in[2] - start, step) : 0,
+        .count = divide_up(r->columns - residue, step), .rows = e->kernel[1], .row_first = t->row_first,
+        .row_last = t->row_last, .y = r->y + (t->row - r->row) * r->y_row + residue * r->y_column,
+        .y_row = e->dilation[1] * r->y_row, .y_column = step * r->y_column, .finish = r->finish,
+    };
+}
+
+/* The taps of a vector of channels from the first depth tap that exists, in order. */
+static const vec *taps_in_order(const channel_tile *t, vec *copy)
+{
+    const channel_region *r = t->r;
+    const dsc_int *step = r->tap_step;
+    if (r->in_order)
+        return (const vec *)(t->taps + t->depth_first * step[0]);
+    vec *tap = copy;
+    for (dsc_int k = t->depth_first; k < t->depth_last; ++k)
+        for (dsc_int j = 0; j < r->e->kernel[1]; ++j)
+            for (dsc_int i = 0; i < r->e->kernel[2]; ++i)
+                *tap++ = v_load(t->taps + k * step[0] + j * step[1] + i * step[2]);
+    return copy;
+}
+
+static void march_rows(channel_tile *t, int row, bool together)
+{
+    const channel_region *r = t->r;
+    vec copy[MARCH_TAPS];
+    const int rows = !together ? 0 : t->depth_last - t->depth_first == 1 ? 2 : 1;
+    const dsc_int vectors = channel_vectors(r), residues = at_most(r->e->dilation[2], r->columns);
+    for (dsc_int residue = 0; residue < residues; ++residue) {
+        const channel_march along = march_along(t, residue);
+        channel_march m = along;
+        for (dsc_int vector = 0; vector < vectors; ++vector) {
+            bool whole = choose_vector(t, vector);
+            m.taps = taps_in_order(t, copy), m.bias = t->bias;
+            m.x = along.x + t->channel, m.y = along.y + t->channel;
+            m.lane_low = t->low, m.lane_high = t->high;
+            march_table[row][r->e->stride[2] - 1][!whole][rows](&m);
+        }
+    }
+}
+
+/* How many of the rows from t->row on, `apart`, march together: all of them need all row taps. */
+static dsc_int rows_from(channel_tile *t, dsc_int apart)
+{
+    const channel_region *r = t->r;
+    const dsc_extent *e = r->e;
+    dsc_int start = t->row * e->stride[1] - e->low[1], together = rows_together(e);
+    dsc_int last = start + ((together - 1) * e->stride[1] * apart) + (e->kernel[1] - 1) * e->dilation[1];
+    clip_taps(start, e->dilation[1], e->kernel[1], e->in[1], 0, &t->row_first, &t->row_last);
+    return start >= 0 && last < e->in[1] && t->row + (together - 1) * apart < r->row + r->rows ? together : 1;
+}
+
+static void finish_pixels(const channel_region *r, dsc_int row)
+{
+    for (dsc_int q = 0; r->finish->later != DSC_LINEAR && q < r->columns; ++q)
+        finish_later(r->finish, r->y + (row - r->row) * r->y_row + q * r->y_column, 1, r->channels);
+}
+
+/* Rows of one residue modulo the dilation read the same inputs. */
 static void depthwise_channels(const channel_region *r)
 {
     const dsc_extent *e = r->e;
     channel_tile t = {.r = r};
-    int dense = dense_columns(e);
+    const int row = march_of(e);
+    const dsc_int apart = e->dilation[1];
     clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
               &t.depth_last);
-    for (t.row = r->row; t.row < r->row + r->rows; ++t.row) {
-        clip_taps(t.row * e->stride[1] - e->low[1], e->dilation[1], e->kernel[1], e->in[1], 0, &t.row_first,
-                  &t.row_last);
-        for (t.channel = 0; t.channel < r->channels; t.channel += t.width) {
-            dsc_int left = r->channels - t.channel;
-            int kind = left < LANES ? LAST_CHANNELS : left >= 2 * LANES && dense <= 1 ? TWO_VECTORS : ONE_VECTOR;
-            t.width = kind == TWO_VECTORS ? 2 * LANES : at_most(left, LANES);
-            run_channel_row(&t, dense, kind);
+    for (dsc_int residue = 0; residue < at_most(apart, r->rows); ++residue) {
+        dsc_int rows;
+        for (t.row = r->row + residue; t.row < r->row + r->rows; t.row += rows * apart) {
+            rows = rows_from(&t, apart);
+            if (row < 0)
+                rows = 1, run_channel_tiles(&t);
+            else
+                march_rows(&t, row, rows > 1);
+            for (dsc_int i = 0; i < rows; ++i)
+                finish_pixels(r, t.row + i * apart);
         }
-        if (r->finish->later != DSC_LINEAR)
-            for (dsc_int q = 0; q < r->columns; ++q)
-                finish_later(r->finish, r->y + (t.row - r->row) * r->y_row + q * r->y_column, 1, r->channels);
     }
-}
-
-/* Taps of every channel as [tap][padded channels], unused channels zero. */
-static void pack_taps(const dsc_problem *p, const real *taps, real *packed, dsc_int padded)
-{
-    const dsc_int *kernel = p->e.kernel, *step = p->taps.step;
-    for (dsc_int k = 0; k < kernel[0]; ++k)
-        for (dsc_int j = 0; j < kernel[1]; ++j)
-            for (dsc_int i = 0; i < kernel[2]; ++i, packed += padded) {
-                const real *tap = taps + k * step[0] + j * step[1] + i * step[2];
-                for (dsc_int c = 0; c < p->channels; ++c)
-                    packed[c] = tap[c * p->taps.channel];
-                for (dsc_int c = p->channels; c < padded; ++c)
-                    packed[c] = 0;
-            }
 }
 
 #endif

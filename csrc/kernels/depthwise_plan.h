@@ -7,7 +7,7 @@
 
 #define STRIP_BYTES (160 << 10)       /* strips of a region: a part of the second-level cache */
 #define STRIP_BYTES_MOST (256 << 10)  /* more is left to the element-wise path */
-#define PACKED_BYTES_MOST (256 << 10)
+#define PACKED_BYTES_MOST (512 << 10)
 #define ITEM_WORK (1 << 21)           /* multiply-adds in one item: some 0.1 ms, between two looks for an interrupt */
 #define PLANES_BYTES (12 << 10)       /* input of planes that go through a tile together */
 #define PLANES_DILATED 8              /* rows of a dilated tile lie pages apart: no more planes than have entries in the TLB */
@@ -25,11 +25,6 @@ static double kernel_volume(const dsc_extent *e)
 static double output_volume(const dsc_extent *e)
 {
     return (double)e->out[0] * (double)e->out[1] * (double)e->out[2];
-}
-
-static dsc_int padded_channels(const dsc_problem *p)
-{
-    return round_up(p->channels, LANES);
 }
 
 /* Results go to memory where the channel axis is the dense one. */
@@ -67,7 +62,7 @@ static dsc_int stride_of_phases(const dsc_problem *p, int axis)
 
 static int choose_path(const dsc_problem *p, const dsc_extent *e)
 {
-    bool packs = kernel_volume(e) * (double)(padded_channels(p) * sizeof(real)) <= PACKED_BYTES_MOST;
+    bool packs = kernel_volume(e) * (double)lanes_packed(p) * (double)sizeof(real) <= PACKED_BYTES_MOST;
     if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
         return ELEMENTS;
     if (is_native(p) && p->x.step[2] == 1 && e->stride[2] <= 2 && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
@@ -135,7 +130,7 @@ static void plan_reading(const dsc_problem *p, const dsc_extent *e, dsc_plan *pl
     if (plan->path == STRIPS)
         plan->scratch += (size_t)(p->summands * p->parts * e->kernel[0] * plan->strip_rows * plan->strip_pitch) * sizeof(real);
     else if (plan->path == INTERLEAVED)
-        plan->scratch += ((size_t)kernel_volume(&p->e) + 1) * (size_t)padded_channels(p) * sizeof(real) + 64;
+        plan->scratch += packed_bytes(p, kernel_volume(&p->e));
 }
 
 /* Tiles of a depthwise convolution alone. `work`: multiply-adds for one output. */

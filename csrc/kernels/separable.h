@@ -127,7 +127,7 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
     if (!is_native(p))
         scratch.strips = (char *)scratch.conversion + conversion_bytes(plan->mixing_block, columns);
     if (plan->path == INTERLEAVED && !is_pointwise(p))
-        scratch.packed = no_channels(p, scratch.strips);
+        scratch.packed = no_channels(p, 0, scratch.strips);
     return scratch;
 }
 

@@ -1,0 +1,82 @@
+/* Taps and bias packed for vectors of channels: [vector][tap][lane], the bias [vector][lane]. */
+#ifndef DSCONV_CHANNEL_TAPS_H
+#define DSCONV_CHANNEL_TAPS_H
+
+#include "../vec.h"
+#include "walk.h"
+
+#define ALIGNED_CHANNELS (4 * LANES)   /* fewer, and one vector more costs too much */
+
+/* What a thread keeps between tiles of one image. The first `skip` lanes of the first vector are no channels. */
+typedef struct { dsc_int image, skip; real *taps, *bias; } packed_channels;
+
+static bool whole_vectors(dsc_int step)
+{
+    return step % LANES == 0;
+}
+
+/* Lanes to skip so that vectors of y are aligned in every pixel, where one number does that: a vector of a whole cache line
+ * that is not aligned touches two lines, at each load and each store. */
+static dsc_int lanes_to_skip(const dsc_problem *p)
+{
+    const dsc_map *y = &p->y;
+    bool same = whole_vectors(y->step[0]) && whole_vectors(y->step[1]) && whole_vectors(y->step[2]) &&
+                (p->batch == 1 || whole_vectors(y->batch));
+    if (VECTOR_BYTES < 64 || p->channels < ALIGNED_CHANNELS || !same)
+        return 0;
+    return (dsc_int)((uintptr_t)y->data / sizeof(real) % LANES);
+}
+
+static dsc_int lanes_packed(const dsc_problem *p)
+{
+    return round_up(p->channels, LANES) + LANES;
+}
+
+static size_t packed_bytes(const dsc_problem *p, double taps)
+{
+    return ((size_t)taps + 1) * (size_t)lanes_packed(p) * sizeof(real) + 64;
+}
+
+static packed_channels no_channels(const dsc_problem *p, dsc_int skip, void *scratch)
+{
+    real *bias = (real *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+    return (packed_channels){.image = -1, .skip = skip, .bias = bias, .taps = bias + lanes_packed(p)};
+}
+
+/* A tap of all lanes of one vector, the first of which is channel `first`; lanes without a channel are zero. */
+static void pack_tap(const dsc_problem *p, const real *tap, dsc_int first, real *lanes)
+{
+    for (dsc_int lane = 0; lane < LANES; ++lane) {
+        dsc_int channel = first + lane;
+        lanes[lane] = channel >= 0 && channel < p->channels ? tap[channel * p->taps.channel] : 0;
+    }
+}
+
+static void pack_vector(const dsc_problem *p, const real *taps, dsc_int first, real *packed)
+{
+    const dsc_int *kernel = p->e.kernel, *step = p->taps.step;
+    for (dsc_int k = 0; k < kernel[0]; ++k)
+        for (dsc_int j = 0; j < kernel[1]; ++j)
+            for (dsc_int i = 0; i < kernel[2]; ++i, packed += LANES)
+                pack_tap(p, taps + k * step[0] + j * step[1] + i * step[2], first, packed);
+}
+
+static void pack_channels(const dsc_problem *p, dsc_int image, packed_channels *packed)
+{
+    const real *bias = (const real *)p->taps_bias.data;
+    bool same = packed->image >= 0 && p->taps.batch == 0 && (!bias || p->taps_bias.batch == 0);
+    if (same || packed->image == image)
+        return;
+    const dsc_int taps = p->e.kernel[0] * p->e.kernel[1] * p->e.kernel[2] * LANES;
+    for (dsc_int first = -packed->skip, at = 0; first < p->channels; first += LANES, at += LANES) {
+        pack_vector(p, (const real *)p->taps.data + image * p->taps.batch, first, packed->taps + at / LANES * taps);
+        for (dsc_int lane = 0; lane < LANES; ++lane) {
+            dsc_int channel = first + lane;
+            bool exists = bias && channel >= 0 && channel < p->channels;
+            packed->bias[at + lane] = exists ? bias[image * p->taps_bias.batch + channel * p->taps_bias.step] : 0;
+        }
+    }
+    packed->image = image;
+}
+
+#endif

@@ -1,0 +1,184 @@
+/* Depthwise convolution where the channel axis is dense, for 1, 2, 3, 5 or 7 column taps: a vector of channels marches along
+ * the rows. Every input is loaded once and added to the sums of all outputs that it feeds, which wait in registers.
+ *
+ * Sums run over columns, then depth, then rows, however many rows march together and wherever an output lies. */
+#ifndef DSCONV_DEPTHWISE_MARCHING_H
+#define DSCONV_DEPTHWISE_MARCHING_H
+
+#include "epilogue.h"
+#include "walk.h"
+
+#define MARCH_COLUMNS 7    /* most column taps */
+#define MARCH_RESIDENT 3   /* most column taps whose kernel stays in registers */
+#define MARCH_ROWS 3       /* most rows */
+#define MARCH_INPUTS 9     /* most rows of inputs that feed them */
+#define MARCH_TAPS 128     /* most taps of a kernel */
+
+/* Rows of outputs, and columns of one residue modulo the dilation, counted among themselves: output column p reads input
+ * columns p * stride + tap, of which [low, high) exist. */
+typedef struct {
+    const real *x;             /* row tap 0 of the first row, input column 0 */
+    dsc_int x_row, x_column;   /* from one row tap, one input column to the next */
+    dsc_int x_slice, slices;   /* depth taps that exist, the first at x */
+    dsc_int low, high, count;
+    dsc_int rows, row_first, row_last;   /* row taps, and those that exist where one row marches alone */
+    const vec *taps;           /* [depth][row][column], the first at the first depth tap that exists */
+    const real *bias;
+    real *y;
+    dsc_int y_row, y_column;
+    dsc_int lane_low, lane_high;   /* lanes that are channels */
+    const epilogue *finish;
+} channel_march;
+
+/* What is constant in one of the functions below. */
+typedef struct { int taps, stride, rows, tail, resident; } march_kind;
+
+INLINE int live_outputs(const march_kind k)
+{
+    return (k.taps + k.stride - 1) / k.stride;
+}
+
+/* A column of inputs to the sums that wait: output m along the row gets column tap `newest` - m * stride. Loads are dearer
+ * than multiply-adds, so each tap is loaded once for all rows. */
+INLINE void add_inputs(const march_kind k, const int tap_rows, const int newest, const vec *x, const vec *taps,
+                       vec resident[][MARCH_RESIDENT], vec sums[][MARCH_ROWS])
+{
+    UNROLL
+    for (int m = 0; m < live_outputs(k); ++m) {
+        const int tap = newest - m * k.stride;
+        if (tap < 0)
+            continue;
+        UNROLL
+        for (int row = 0; row < tap_rows; ++row) {
+            vec factor = k.resident ? resident[row][tap] : taps[row * k.taps + tap];
+            V_KEEP(factor);
+            UNROLL
+            for (int r = 0; r < k.rows; ++r)
+                sums[m][r] += factor * x[row + r * k.stride];
+        }
+    }
+}
+
+INLINE void add_column(const channel_march *t, const march_kind k, const int newest, const real *column, mask m,
+                       vec resident[][MARCH_RESIDENT], vec sums[][MARCH_ROWS])
+{
+    const vec *taps = t->taps;
+    for (dsc_int slice = k.resident ? 1 : t->slices; slice > 0; --slice, column += t->x_slice, taps += t->rows * k.taps) {
+        vec x[MARCH_INPUTS];
+        if (k.rows == 1) {
+            const real *input = column + t->row_first * t->x_row;
+            const vec *row = taps + t->row_first * k.taps;
+            for (dsc_int left = t->row_last - t->row_first; left > 0; --left, row += k.taps, input += t->x_row) {
+                x[0] = v_load_lanes(input, k.tail, m);
+                add_inputs(k, 1, newest, x, row, resident, sums);
+            }
+            continue;
+        }
+        const int rows_in = (k.rows - 1) * k.stride + k.taps;
+        const real *input = column;
+        UNROLL
+        for (int j = 0; j < rows_in; ++j, input += t->x_row) {
+            x[j] = v_load_lanes(input, k.tail, m);
+            V_KEEP(x[j]);
+        }
+        add_inputs(k, k.taps, newest, x, taps, resident, sums);
+    }
+}
+
+/* A column of results is complete; the next outputs move up. */
+INLINE void store_column(const channel_march *t, const march_kind k, real *y, vec bias, mask m, vec sums[][MARCH_ROWS])
+{
+    const int live = live_outputs(k);
+    UNROLL
+    for (int r = 0; r < k.rows; ++r) {
+        vec sum = v_finish(t->finish, sums[0][r]);
+        if (k.tail)
+            v_store_masked(y + r * t->y_row, sum, m);
+        else
+            v_store(y + r * t->y_row, sum);
+        UNROLL
+        for (int i = 1; i < live; ++i)
+            sums[i - 1][r] = sums[i][r];
+        sums[live - 1][r] = bias;
+    }
+}
+
+INLINE void march(const channel_march *given, const march_kind k)
+{
+    const channel_march own = *given, *t = &own;   /* results might overwrite the other */
+    const vec bias = v_load(t->bias);
+    const mask m = v_mask(t->lane_low, t->lane_high);
+    vec sums[MARCH_COLUMNS][MARCH_ROWS], resident[MARCH_RESIDENT][MARCH_RESIDENT];
+    if (k.resident) {
+        UNROLL
+        for (int i = 0; i < k.taps * k.taps; ++i)
+            resident[i / k.taps][i % k.taps] = t->taps[i];
+    }
+    UNROLL
+    for (int i = 0; i < live_outputs(k); ++i) {
+        UNROLL
+        for (int r = 0; r < k.rows; ++r)
+            sums[i][r] = bias;
+    }
+    const int before = at_least(k.taps - k.stride, 0);
+    UNROLL
+    for (int i = 0; i < before; ++i)
+        if (i >= t->low && i < t->high)
+            add_column(t, k, i, t->x + i * t->x_column, m, resident, sums);
+    const real *x = t->x + (k.taps - k.stride) * t->x_column;
+    real *y = t->y;
+    dsc_int c = k.taps - k.stride;
+    for (dsc_int left = t->count; left > 0; --left, y += t->y_column) {
+        UNROLL
+        for (int i = 0; i < k.stride; ++i, ++c, x += t->x_column) {
+            const int newest = k.taps - k.stride + i;
+            if (newest >= 0 && c >= t->low && c < t->high)
+                add_column(t, k, newest, x, m, resident, sums);
+        }
+        store_column(t, k, y, bias, m, sums);
+    }
+}
+
+typedef void (*march_function)(const channel_march *);
+
+#if VECTOR_REGISTERS >= 32
+#define MARCH_TOGETHER(K) ((K) <= 5 ? 3 : 2)
+#else
+#define MARCH_TOGETHER(K) 2
+#endif
+
+#define MARCH(K, S, name, rows, tail, resident) \
+    static void march_##K##_##S##_##name##_##tail(const channel_march *t) \
+    { march(t, (march_kind){K, S, rows, tail, resident}); }
+#define MARCHES(K, S, tail) \
+    MARCH(K, S, one, 1, tail, 0) MARCH(K, S, some, MARCH_TOGETHER(K), tail, 0) \
+    MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT)
+#define MARCH_NAMES(K, S, tail) {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail}
+#define MARCHES_BOTH(K) MARCHES(K, 1, 0) MARCHES(K, 1, 1) MARCHES(K, 2, 0) MARCHES(K, 2, 1)
+#define MARCH_ENTRIES(K) \
+    {{MARCH_NAMES(K, 1, 0), MARCH_NAMES(K, 1, 1)}, {MARCH_NAMES(K, 2, 0), MARCH_NAMES(K, 2, 1)}}
+MARCHES_BOTH(1) MARCHES_BOTH(2) MARCHES_BOTH(3) MARCHES_BOTH(5) MARCHES_BOTH(7)
+
+/* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][one row, some rows, some rows and one depth tap] */
+static const march_function march_table[5][2][2][3] = {
+    MARCH_ENTRIES(1), MARCH_ENTRIES(2), MARCH_ENTRIES(3), MARCH_ENTRIES(5), MARCH_ENTRIES(7),
+};
+
+/* Row of the table for these column taps, -1 where there is none. */
+static int march_of(const dsc_extent *e)
+{
+    static const int row[MARCH_COLUMNS + 1] = {-1, 0, 1, 2, -1, 3, -1, 4};
+    bool strides = e->stride[2] == 1 || (e->stride[2] == 2 && e->dilation[2] == 1);
+    bool few = e->kernel[2] <= MARCH_COLUMNS && e->kernel[0] <= MARCH_TAPS && e->kernel[1] <= MARCH_TAPS &&
+               e->kernel[0] * e->kernel[1] * e->kernel[2] <= MARCH_TAPS;
+    return strides && few ? row[e->kernel[2]] : -1;
+}
+
+/* Rows that may march together where all their taps exist. */
+static int rows_together(const dsc_extent *e)
+{
+    bool square = e->kernel[1] == e->kernel[2] && e->stride[1] == e->stride[2];
+    return square && (e->stride[1] == 1 || e->dilation[1] == 1) ? MARCH_TOGETHER(e->kernel[2]) : 1;
+}
+
+#endif
