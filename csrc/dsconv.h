@@ -76,6 +76,22 @@ typedef struct { int axes; dsc_int count, size[DSC_IMAGE_AXES], x[DSC_IMAGE_AXES
 /* How arrays hold their reals: as they are, or as narrower floats. */
 typedef enum { DSC_NATIVE, DSC_HALF, DSC_BFLOAT } dsc_format;
 
+/* A sparse matrix by rows, of which rows [first, last) are wanted: the entries of row r are start[r] to start[r + 1] of
+ * column and value. All sizes are checked where the arrays are used. */
+enum { GRAPH_STRETCH = 1024 };
+typedef struct {
+    const void *start, *column;    /* 64-bit integers if `wide`, 32-bit ones if not */
+    const char *value;
+    bool wide;
+    dsc_int columns, entries, first, last;
+    dsc_int stretches;             /* of GRAPH_STRETCH places, see kernels/graph.h */
+    dsc_map base;                  /* times the taps added to the result; data NULL: none */
+    char *gradient;                /* of the values is wanted, from that of the result in y; NULL: the result is */
+    char *partial;                 /* sums of long rows: two for each item, that which begins a row first */
+    dsc_int *long_row;             /* the row whose sum begins in an item, or -1 */
+    atomic_int invalid;            /* set where an index is out of range */
+} dsc_graph;
+
 /* Weight gradients read x and y, and write taps or mixing. */
 typedef struct {
     dsc_extent e;
@@ -87,6 +103,7 @@ typedef struct {
     bool conjugate;            /* complex weights; in weight gradients y rather than x */
     bool fold;                 /* transposed: y gets the adjoint of the padding e.mode as well */
     const dsc_images *images;
+    dsc_graph *graph;
     int threads;               /* that may share the call; cuts the work, never changes a bit of it */
     dsc_map x, y;
     dsc_taps taps;
@@ -127,7 +144,7 @@ typedef struct {
 
 enum {
     DSC_DEPTHWISE, DSC_POINTWISE, DSC_SEPARABLE, DSC_DEPTHWISE_WEIGHTS, DSC_POINTWISE_WEIGHTS,
-    DSC_ACTIVATE, DSC_ACTIVATE_GRAD, DSC_OPERATIONS
+    DSC_ACTIVATE, DSC_ACTIVATE_GRAD, DSC_GRAPH, DSC_LONG_ROWS, DSC_OPERATIONS
 };
 enum { DSC_FLOAT32, DSC_FLOAT64, DSC_TYPES };
 

@@ -37,7 +37,7 @@ static int read_axes(PyObject *tuple, int rank, dsc_int first, dsc_int *axes)
     return 0;
 }
 
-static int read_activation(const char *name, dsc_activation *activation)
+int read_activation(const char *name, dsc_activation *activation)
 {
     int found = name ? find_word(activations, name) : 0;
     *activation = (dsc_activation)found;

@@ -64,9 +64,16 @@ dsc_fit resolve_sizes(const bound *b, const npy_intp *sizes, dsc_extent *e, int 
 
 /* loop.c */
 PyArrayMethod_StridedLoop loop_f16, loop_bf16, loop_f32, loop_f64, loop_c64, loop_c128;
+dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p);
 
 /* gufunc.c */
 PyObject *make_gufunc(PyObject *module, PyObject *args);
+int read_activation(const char *name, dsc_activation *activation);   /* NULL: none; -1 with a ValueError */
+
+/* graph.c */
+PyObject *graph_propagate(PyObject *module, PyObject *args);
+PyObject *graph_gradient(PyObject *module, PyObject *args);
+PyObject *graph_group(PyObject *module, PyObject *args);
 
 extern const char input_axes[], kernel_axes[], output_axes[];
 

@@ -204,7 +204,7 @@ static dsc_problem read_problem(const bound *b, char *const *data, const npy_int
                                 const storage *s, dsc_images *images)
 {
     dsc_problem p = {.format = s->format, .item = s->item, .parts = s->parts, .batch = sizes[0], .taps_activation = b->taps_activation,
-                     .mixing_activation = b->mixing_activation, .poll = poll_signals, .images = images};
+                     .mixing_activation = b->mixing_activation, .images = images};
     int kernel = b->row->kernel;
     images->axes = 0, images->count = 1;
     set_sizes(b, &p, sizes + 1);
@@ -223,19 +223,26 @@ static dsc_problem read_problem(const bound *b, char *const *data, const npy_int
     return p;
 }
 
+dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p)
+{
+    /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
+    PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
+    p->poll = poll_signals;
+    next_poll = now() + POLL_SECONDS;
+    dsc_status status = dsc_execute(operation, p);
+    next_poll = 0;
+    if (state)
+        PyEval_RestoreThread(state);
+    return status;
+}
+
 static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy_intp *sizes, const npy_intp *strides,
                     const storage *s)
 {
     const bound *b = bound_of(context->caller);
     dsc_images images;
     dsc_problem p = read_problem(b, data, sizes, strides, s, &images);
-    /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
-    PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
-    next_poll = now() + POLL_SECONDS;
-    dsc_status status = dsc_execute(&dsc_active(s->type)->operation[b->row->kernel], &p);
-    next_poll = 0;
-    if (state)
-        PyEval_RestoreThread(state);
+    dsc_status status = execute_without_gil(&dsc_active(s->type)->operation[b->row->kernel], &p);
     if (status != DSC_NO_MEMORY)
         return status == DSC_DONE ? 0 : -1;
     PyGILState_STATE gil = PyGILState_Ensure();

@@ -131,6 +131,9 @@ static PyObject *build_info(PyObject *module, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"make_gufunc", make_gufunc, METH_VARARGS, "A configured ufunc (see dsconv.gufunc)."},
+    {"graph_propagate", graph_propagate, METH_VARARGS, "A sparse matrix times features (see dsconv.graph)."},
+    {"graph_gradient", graph_gradient, METH_VARARGS, "The gradient of a sparse matrix's values."},
+    {"graph_group", graph_group, METH_VARARGS, "Positions of equal keys, key by key, in their order."},
     {"isa", isa, METH_NOARGS, "Name of the active kernel set."},
     {"available_isas", available_isas, METH_NOARGS, "Kernel sets that this CPU runs, best first."},
     {"set_isa", set_isa, METH_O, "Choose a kernel set (for tests)."},

@@ -22,6 +22,13 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define V_KEEP(v) (void)(v)
 #endif
 
+/* The same for a mask: gcc would hold one for every instruction that takes it differently. */
+#ifdef VECTOR_KEEP_MASK
+#define MASK_KEEP(m) __asm__("" : VECTOR_KEEP_MASK(m))
+#else
+#define MASK_KEEP(m) (void)(m)
+#endif
+
 INLINE vec v_load(const real *p) { return *(const loose_vec *)p; }
 INLINE void v_store(real *p, vec v) { *(loose_vec *)p = v; }
 

@@ -4,3 +4,4 @@
 #define VECTOR_REGISTERS 32
 #define VECTOR_MASKS "isa/avx512_mask.h"
 #define VECTOR_KEEP "+v"
+#define VECTOR_KEEP_MASK "+Yk"

@@ -12,6 +12,11 @@
 #define ROLLING_COLUMNS 16   /* most column taps of a masked tile */
 
 #define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
+#define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
+
+/* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
+ * row), vectors, and whether lanes may not exist. */
+typedef struct { int rows, columns, vectors, masked; } roll_kind;
 
 /* Which lanes of a tile exist for one column tap. Only its first and its last vector meet borders; where it has one, that is
  * [0]. */
@@ -24,58 +29,67 @@ INLINE void find_edges(const depthwise_tile *t, const int V, dsc_int column, mas
     edges[1] = v_mask(low - (V - 1) * LANES, high - (V - 1) * LANES);
 }
 
-INLINE void load_edges(const real *p, const int V, const int masked, const mask *edges, vec *x)
+INLINE bool is_edge(const roll_kind k, int v)
+{
+    return k.masked && (v == 0 || v == k.vectors - 1);
+}
+
+INLINE void load_edges(const roll_kind k, const real *p, const mask *edges, vec *x)
 {
     UNROLL
-    for (int v = 0; v < V; ++v) {
-        bool edge = masked && (v == 0 || v == V - 1);
-        x[v] = edge ? v_load_masked(p + v * LANES, edges[v > 0]) : v_load(p + v * LANES);
+    for (int v = 0; v < k.vectors; ++v) {
+        x[v] = is_edge(k, v) ? v_load_masked(p + v * LANES, edges[v > 0]) : v_load(p + v * LANES);
         V_KEEP(x[v]);
     }
 }
 
-INLINE void add_edges(vec *sums, const int V, const int masked, const mask *edges, const vec *x, vec tap)
+INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec *x, vec tap)
 {
     UNROLL
-    for (int v = 0; v < V; ++v) {
-        bool edge = masked && (v == 0 || v == V - 1);
-        sums[v] = edge ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
-    }
+    for (int v = 0; v < k.vectors; ++v)
+        sums[v] = is_edge(k, v) ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
 }
 
-/* Input row r into the sums [first, last]; `all`: of every output that it can feed. */
-INLINE void roll_row(const depthwise_tile *t, const int KH, const int V, const int masked, const int all, dsc_int r,
-                     int first, int last, column_edges *edges, vec (*sums)[TILE_VECTORS])
+/* The input row at x into the sums [first, last]; `all`: of every output that it can feed. */
+INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
+                     column_edges *edges, vec (*sums)[TILE_VECTORS])
 {
     for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
-        const real *x = t->x + r * t->row + s.x, *taps = t->taps + s.taps;
+        const real *x = row + s.x, *taps = t->taps + s.taps;
         x += t->column_first * t->dilation, taps += t->column_first * t->tap_column;
         for (dsc_int c = t->column_first; c < t->column_last; ++c, x += t->dilation, taps += t->tap_column) {
-            vec row[TILE_VECTORS];
-            load_edges(x, V, masked, edges[c], row);
+            vec inputs[TILE_VECTORS];
+            load_edges(k, x, edges[c], inputs);
             UNROLL
-            for (int i = 0; i < KH; ++i)
+            for (int i = 0; i < k.rows; ++i)
                 if (all || (i >= first && i <= last))
-                    add_edges(sums[i], V, masked, edges[c], row, v_spread(taps[i * t->tap_row]));
+                    add_edges(k, sums[i], edges[c], inputs, v_spread(taps[i * t->tap_row]));
         }
     }
 }
 
-/* The same for one depth tap and KW column taps. */
-INLINE void roll_row_resident(const depthwise_tile *t, const int KH, const int KW, const int V, const int masked, const int all,
-                              dsc_int r, int first, int last, column_edges *edges,
-                              vec (*taps)[ROLLING_RESIDENT], vec (*sums)[TILE_VECTORS])
+/* The same for one depth tap and taps in registers. */
+INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
+                              column_edges *edges, vec (*taps)[ROLLING_RESIDENT], vec (*sums)[TILE_VECTORS])
 {
-    const real *x = t->x + r * t->row;
     UNROLL
-    for (int c = 0; c < KW; ++c) {
-        vec row[TILE_VECTORS];
-        load_edges(x + c * t->dilation, V, masked, edges[c], row);
+    for (int c = 0; c < k.columns; ++c) {
+        vec inputs[TILE_VECTORS];
+        load_edges(k, row + c * t->dilation, edges[c], inputs);
         UNROLL
-        for (int i = 0; i < KH; ++i)
+        for (int i = 0; i < k.rows; ++i)
             if (all || (i >= first && i <= last))
-                add_edges(sums[i], V, masked, edges[c], row, taps[i][c]);
+                add_edges(k, sums[i], edges[c], inputs, taps[i][c]);
     }
+}
+
+INLINE void roll_any_row(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
+                         column_edges *edges, vec (*taps)[ROLLING_RESIDENT], vec (*sums)[TILE_VECTORS])
+{
+    if (k.columns)
+        roll_row_resident(t, k, all, row, first, last, edges, taps, sums);
+    else
+        roll_row(t, k, all, row, first, last, edges, sums);
 }
 
 /* A tile runs down its columns, which the memory does not foresee: ask for what it will need. */
@@ -86,60 +100,146 @@ INLINE void announce_row(const real *p, const int written, const int V)
         __builtin_prefetch(p + v * LANES, written);
 }
 
-/* One plane: all input rows that feed the tile. */
-INLINE void roll_plane(const depthwise_tile *t, const int KH, const int KW, const int V, const int masked,
-                       column_edges *edges)
+/* The sums of an output are complete: those of the next follow. */
+INLINE void shift_sums(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
 {
-    const vec bias = v_spread(*t->bias);
-    vec sums[ROLLING_ROWS][TILE_VECTORS], taps[ROLLING_ROWS][ROLLING_RESIDENT];
     UNROLL
-    for (int i = 0; i < KH; ++i) {
+    for (int v = 0; v < k.vectors; ++v) {
         UNROLL
-        for (int v = 0; v < V; ++v)
-            sums[i][v] = bias;
-        UNROLL
-        for (int c = 0; c < KW; ++c)
-            taps[i][c] = v_spread(t->taps[i * t->tap_row + c * t->tap_column]);
-    }
-    for (dsc_int r = 0; r < t->rows + KH - 1; ++r) {
-        int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < KH - 1 ? (int)r : KH - 1;
-        bool all = first == 0 && last == KH - 1;
-        announce_row(t->x + (r + AHEAD) * t->row, 0, V);
-        announce_row(t->y + (r - (KH - 1) + AHEAD) * t->y_row, 1, V);
-        if (r >= t->row_first && r < t->row_last) {
-            if (KW && all)
-                roll_row_resident(t, KH, KW, V, masked, 1, r, 0, 0, edges, taps, sums);
-            else if (KW)
-                roll_row_resident(t, KH, KW, V, masked, 0, r, first, last, edges, taps, sums);
-            else if (all)
-                roll_row(t, KH, V, masked, 1, r, 0, 0, edges, sums);
-            else
-                roll_row(t, KH, V, masked, 0, r, first, last, edges, sums);
-        }
-        if (r >= KH - 1)
-            store_row(t, V, t->y + (r - (KH - 1)) * t->y_row, sums[KH - 1]);
-        UNROLL
-        for (int v = 0; v < V; ++v) {
-            UNROLL
-            for (int i = KH - 1; i > 0; --i)
-                sums[i][v] = sums[i - 1][v];
-            sums[0][v] = bias;
-        }
+        for (int i = k.rows - 1; i > 0; --i)
+            sums[i][v] = sums[i - 1][v];
+        sums[0][v] = bias;
     }
 }
 
-INLINE void roll(const depthwise_tile *tile, const int KH, const int KW, const int V, const int masked)
+INLINE void start_rolling(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
 {
-    /* Copies: what is stored to y could otherwise be the tile, and every field be read again in every row. */
+    UNROLL
+    for (int i = 0; i < k.rows; ++i) {
+        UNROLL
+        for (int v = 0; v < k.vectors; ++v)
+            sums[i][v] = bias;
+    }
+}
+
+INLINE void spread_taps(const depthwise_tile *t, const roll_kind k, vec (*taps)[ROLLING_RESIDENT])
+{
+    UNROLL
+    for (int i = 0; i < k.rows; ++i) {
+        UNROLL
+        for (int c = 0; c < k.columns; ++c)
+            taps[i][c] = v_spread(t->taps[i * t->tap_row + c * t->tap_column]);
+    }
+}
+
+INLINE void store_dense(const roll_kind k, const epilogue *finish, real *y, mask last, const vec *sums)
+{
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v) {
+        if (v == k.vectors - 1)
+            v_store_masked(y + v * LANES, v_finish(finish, sums[v]), last);
+        else
+            v_store(y + v * LANES, v_finish(finish, sums[v]));
+    }
+}
+
+INLINE void find_all_edges(const depthwise_tile *t, const roll_kind k, column_edges *edges)
+{
+    const dsc_int first = k.columns ? 0 : t->column_first, last = k.columns ? k.columns : t->column_last;
+    for (dsc_int c = first; k.masked && c < last && c < ROLLING_COLUMNS; ++c)
+        find_edges(t, k.vectors, c, edges[c]);
+}
+
+/* One plane: all input rows that feed the tile. */
+INLINE void roll_plane(const depthwise_tile *t, const roll_kind k, column_edges *edges)
+{
+    const vec bias = v_spread(*t->bias);
+    const dsc_int before = k.rows - 1;
+    vec sums[ROLLING_ROWS][TILE_VECTORS], taps[ROLLING_ROWS][ROLLING_RESIDENT];
+    spread_taps(t, k, taps);
+    start_rolling(k, bias, sums);
+    for (dsc_int r = 0; r < t->rows + before; ++r) {
+        int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < before ? (int)r : k.rows - 1;
+        if (r >= t->row_first && r < t->row_last)
+            roll_any_row(t, k, 0, t->x + r * t->row, first, last, edges, taps, sums);
+        if (r >= before)
+            store_row(t, k.vectors, t->y + (r - before) * t->y_row, sums[before]);
+        shift_sums(k, bias, sums);
+    }
+}
+
+/* Enough rows for the first and the last to have outputs of their own, all others present, and results dense: nothing but
+ * whether the first and the last rows exist need be asked. */
+static bool rolls_densely(const depthwise_tile *t, dsc_int before)
+{
+    return t->y_column == 1 && t->rows >= before && t->row_first <= before && t->row_last >= t->rows;
+}
+
+/* The same plane then. */
+INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const epilogue *finish, bool far, mask stored,
+                             column_edges *edges)
+{
+    const vec bias = v_spread(*t->bias);
+    const int before = k.rows - 1;
+    const real *x = t->x;
+    real *y = t->y;
+    vec sums[ROLLING_ROWS][TILE_VECTORS], taps[ROLLING_ROWS][ROLLING_RESIDENT];
+    spread_taps(t, k, taps);
+    start_rolling(k, bias, sums);
+    UNROLL
+    for (int r = 0; r < before; ++r, x += t->row) {
+        if (r >= t->row_first)
+            roll_any_row(t, k, 0, x, 0, r, edges, taps, sums);
+        shift_sums(k, bias, sums);
+    }
+    for (dsc_int left = t->rows - before; left > 0; --left, x += t->row, y += t->y_row) {
+        if (far) {
+            announce_row(x + AHEAD * t->row, 0, k.vectors);
+            announce_row(y + AHEAD * t->y_row, 1, k.vectors);
+        }
+        roll_any_row(t, k, 1, x, 0, 0, edges, taps, sums);
+        store_dense(k, finish, y, stored, sums[before]);
+        shift_sums(k, bias, sums);
+    }
+    UNROLL
+    for (int r = 0; r < before; ++r, x += t->row, y += t->y_row) {
+        if (t->rows + r < t->row_last)
+            roll_any_row(t, k, 0, x, r + 1, before, edges, taps, sums);
+        store_dense(k, finish, y, stored, sums[before]);
+        shift_sums(k, bias, sums);
+    }
+}
+
+/* Functions apart: the fewer variables are alive around a loop, the fewer of its vectors and masks gcc spills, which makes it
+ * half as fast. Copies of the tile: results might overwrite the other, and every field be read again in every row. */
+INLINE void roll_densely(const depthwise_tile *tile, const roll_kind k)
+{
+    depthwise_tile t = *tile;
+    const epilogue finish = *t.finish;
+    const mask stored = v_mask(0, t.width - (k.vectors - 1) * LANES);
+    const bool far = t.rows * t.row * (dsc_int)sizeof(real) > PLANE_NEAR;
+    column_edges all[ROLLING_COLUMNS], own[ROLLING_RESIDENT];
+    find_all_edges(&t, k, all);
+    UNROLL
+    for (int c = 0; c < k.columns; ++c) {
+        if (k.masked)
+            own[c][0] = all[c][0], own[c][1] = all[c][1];
+        MASK_KEEP(own[c][0]);
+        MASK_KEEP(own[c][1]);
+    }
+    for (dsc_int plane = 0; plane < t.planes; ++plane, next_plane(&t))
+        roll_dense_plane(&t, k, &finish, far, stored, k.columns ? own : all);
+}
+
+INLINE void roll(const depthwise_tile *tile, const roll_kind k)
+{
     const epilogue finish = *tile->finish;
     depthwise_tile t = *tile;
     column_edges edges[ROLLING_COLUMNS];
     t.finish = &finish;
-    if (masked)
-        for (dsc_int c = KW ? 0 : t.column_first; c < (KW ? KW : t.column_last) && c < ROLLING_COLUMNS; ++c)
-            find_edges(&t, V, c, edges[c]);
+    find_all_edges(&t, k, edges);
     for (dsc_int plane = 0; plane < t.planes; ++plane, next_plane(&t))
-        roll_plane(&t, KH, KW, V, masked, edges);
+        roll_plane(&t, k, edges);
 }
 
 /* The lanes of the two vectors that each vector of a tile is made of, for a pair of column taps. */
@@ -230,9 +330,13 @@ INLINE void roll_by_two(const depthwise_tile *tile, const int KH, const int V, c
         roll_plane_by_two(&t, KH, V, masked, pairs);
 }
 
+#define ROLL_ONE(KH, KW, V, masked, name) \
+    static __attribute__((noinline)) void name##_dense(const depthwise_tile *t) \
+    { roll_densely(t, (roll_kind){KH, KW, V, masked}); } \
+    static __attribute__((noinline)) void name##_any(const depthwise_tile *t) { roll(t, (roll_kind){KH, KW, V, masked}); } \
+    static void name(const depthwise_tile *t) { rolls_densely(t, KH - 1) ? name##_dense(t) : name##_any(t); }
 #define ROLL(KH, KW, V) \
-    static void roll_##KH##_##KW##_##V(const depthwise_tile *t) { roll(t, KH, KW, V, 0); } \
-    static void roll_##KH##_##KW##_##V##_edges(const depthwise_tile *t) { roll(t, KH, KW, V, 1); }
+    ROLL_ONE(KH, KW, V, 0, roll_##KH##_##KW##_##V) ROLL_ONE(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V##_edges}
 #if TILE_VECTORS == 4
 #define ROLLS(KH, KW) ROLL(KH, KW, 1) ROLL(KH, KW, 2) ROLL(KH, KW, 3) ROLL(KH, KW, 4)

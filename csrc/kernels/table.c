@@ -4,6 +4,7 @@
 
 #include "depthwise_weights.h"
 #include "elementwise.h"
+#include "graph.h"
 #include "pointwise_weights.h"
 #include "separable.h"
 
@@ -45,6 +46,8 @@ const dsc_table TABLE = {
         [DSC_POINTWISE_WEIGHTS] = {plan_products, run_products, true},
         [DSC_ACTIVATE] = {plan_elementwise, run_activation, true},
         [DSC_ACTIVATE_GRAD] = {plan_elementwise, run_activation_grad, true},
+        [DSC_GRAPH] = {plan_graph, run_graph, false},
+        [DSC_LONG_ROWS] = {plan_long_rows, run_long_rows, false},
     },
     .multiply_adds = multiply_adds,
 };
