@@ -97,7 +97,7 @@ class BuildKernels(build_ext):
 
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
-SOURCES = ["geometry", "dispatch", "parallel", "signature", "dimensions", "loop", "gufunc", "module"]
+SOURCES = ["geometry", "dispatch", "parallel", "signature", "dimensions", "loop", "gufunc", "graph", "module"]
 
 setup(
     cmdclass={"build_ext": BuildKernels},

@@ -16,7 +16,8 @@ static bool read_array(PyObject *object, int type, int axes, const char *name, P
         return PyErr_Format(PyExc_TypeError, "%s: expected an array, got %R", name, Py_TYPE(object)) != NULL;
     PyArrayObject *a = (PyArrayObject *)object;
     npy_intp item = PyArray_ITEMSIZE(a);
-    bool fits = PyArray_EquivTypenums(PyArray_TYPE(a), type) && PyArray_NDIM(a) == axes && PyArray_ISALIGNED(a) && PyArray_ISNOTSWAPPED(a);
+    bool fits = PyArray_EquivTypenums(PyArray_TYPE(a), type) && PyArray_NDIM(a) == axes && PyArray_ISALIGNED(a) &&
+                PyArray_ISNOTSWAPPED(a);
     for (int axis = 0; fits && axis < axes && PyArray_SIZE(a) > 0; ++axis)
         fits = PyArray_DIM(a, axis) < 2 || (axis == axes - 1 ? PyArray_STRIDE(a, axis) == item
                                                              : PyArray_STRIDE(a, axis) % item == 0);
@@ -80,8 +81,8 @@ static bool read_graph(PyObject *const *objects, dsc_int first, int type, dsc_pr
         !read_array(objects[2], type, 1, "value", &value) || !read_array(objects[3], type, 3, "x", &x) ||
         !read_array(objects[4], type, 3, "y", &y))
         return false;
-    if (!start || !column || !value || !x || !y || !same_shape(x, y) || !has_length(value, PyArray_DIM(column, 0)) || first < 0 ||
-        PyArray_DIM(start, 0) - 1 - first < PyArray_DIM(y, 1))
+    if (!start || !column || !value || !x || !y || !same_shape(x, y) || first < 0 ||
+        !has_length(value, PyArray_DIM(column, 0)) || PyArray_DIM(start, 0) - 1 - first < PyArray_DIM(y, 1))
         return PyErr_Format(PyExc_ValueError, "the arrays' sizes do not fit together") != NULL;
     g->start = PyArray_DATA(start), g->column = PyArray_DATA(column), g->value = PyArray_BYTES(value);
     g->columns = PyArray_DIM(x, 1), g->entries = PyArray_DIM(column, 0);
@@ -199,8 +200,8 @@ PyObject *graph_gradient(PyObject *module, PyObject *args)
     return run(&p, type);
 }
 
-/* Counting sort, in two passes; keys that another thread changes in between are noticed. 1, or 0 for a key out of range, or -1
- * with an exception. */
+/* Counting sort, in two passes; keys that another thread changes in between are noticed. 1, or 0 for a key out of range,
+ * or -1 with an exception. */
 static int group(const int64_t *key, npy_intp keys, int64_t *start, npy_intp groups, int64_t *order)
 {
     for (npy_intp i = 0; i < keys; ++i) {
@@ -237,7 +238,8 @@ PyObject *graph_group(PyObject *module, PyObject *args)
     if (!keys || count < 0 || count > NPY_MAX_INTP / 16)
         return PyErr_Format(PyExc_ValueError, "keys: an array and a count of keys were needed");
     npy_intp groups = count + 1, length = PyArray_DIM(keys, 0);
-    PyObject *start = PyArray_ZEROS(1, &groups, NPY_INT64, 0), *order = start ? PyArray_SimpleNew(1, &length, NPY_INT64) : NULL;
+    PyObject *start = PyArray_ZEROS(1, &groups, NPY_INT64, 0);
+    PyObject *order = start ? PyArray_SimpleNew(1, &length, NPY_INT64) : NULL;
     int done = order ? group(PyArray_DATA(keys), length, PyArray_DATA((PyArrayObject *)start), count,
                              PyArray_DATA((PyArrayObject *)order)) : -1;
     PyObject *result = done > 0 ? PyTuple_Pack(2, start, order) : done == 0 ? Py_NewRef(Py_None) : NULL;

@@ -51,7 +51,7 @@ static void plan_graph(const dsc_problem *p, dsc_plan *plan)
     plan->work = (double)p->batch * (double)p->channels * (double)g->stretches * GRAPH_STRETCH;
 }
 
-/* ---- sums of rows ------------------------------------------------------------------------------------------------------- */
+/* ---- sums of rows ------------------------------------------------------------------------------------------------ */
 /* What the sums of one image need: a copy of its own, as nothing that is stored can then change it. */
 typedef struct {
     const void *start, *column;
@@ -119,10 +119,12 @@ INLINE void store_lanes(real *to, vec value, const int tail, mask m)
 }
 
 /* What follows the sum of a row: a scaled base and a bias, the activation. */
-INLINE void finish_row(const graph_view *g, dsc_int row, dsc_int channel, const int count, const int tail, mask m, vec *sums)
+INLINE void finish_row(const graph_view *g, dsc_int row, dsc_int channel, const int count, const int tail, mask m,
+                       vec *sums)
 {
     real *y = g->y + (row - g->first) * g->y_pitch + channel;
-    const real *base = g->base + (g->base ? row * g->base_pitch + channel : 0), *scale = g->scale + (g->base ? channel : 0);
+    const real *base = g->base ? g->base + row * g->base_pitch + channel : NULL;
+    const real *scale = g->base ? g->scale + channel : NULL;
     UNROLL
     for (int v = 0; v < count; ++v) {
         const int last = tail && v == count - 1;
@@ -178,7 +180,7 @@ INLINE bool sum_chunk(const graph_view *g, const row_chunk *c, const bool wide)
 static bool sum_narrow_chunk(graph_view g, row_chunk c) { return sum_chunk(&g, &c, false); }
 static bool sum_wide_chunk(graph_view g, row_chunk c) { return sum_chunk(&g, &c, true); }
 
-/* ---- gradients of values ------------------------------------------------------------------------------------------------ */
+/* ---- gradients of values ----------------------------------------------------------------------------------------- */
 /* Of entry e in row r: the product of y[r] and x[column], summed over channels and images. */
 static bool differentiate_chunk(const dsc_problem *p, const row_chunk *c)
 {
@@ -205,14 +207,15 @@ static bool differentiate_chunk(const dsc_problem *p, const row_chunk *c)
     return true;
 }
 
-/* ---- items -------------------------------------------------------------------------------------------------------------- */
+/* ---- items ------------------------------------------------------------------------------------------------------- */
 static real *partial_sum(const dsc_problem *p, dsc_int item, bool begins)
 {
     return (real *)p->graph->partial + (2 * item + !begins) * p->channels;
 }
 
 /* The chunk of a long row that begins in a stretch, if one does. */
-static __attribute__((noinline)) bool do_long_row(const dsc_problem *p, graph_view v, dsc_int item, dsc_int place, row_chunk c)
+static __attribute__((noinline)) bool do_long_row(const dsc_problem *p, graph_view v, dsc_int item, dsc_int place,
+                                                  row_chunk c)
 {
     dsc_graph *g = p->graph;
     dsc_int before = item % g->stretches * GRAPH_STRETCH - place;
@@ -304,7 +307,7 @@ static void run_graph(const dsc_problem *p, const dsc_plan *plan, dsc_int begin,
     }
 }
 
-/* ---- long rows ---------------------------------------------------------------------------------------------------------- */
+/* ---- long rows --------------------------------------------------------------------------------------------------- */
 static void add_partial_sums(const dsc_problem *p, dsc_int item, dsc_int row, dsc_int chunks)
 {
     const graph_view g = view_of(p, item / p->graph->stretches);

@@ -9,12 +9,13 @@ import numpy as np
 
 from . import convolution, transposed
 from .convolution import DepthwiseConv, EngineLayer, PointwiseConv, SeparableConv
+from .graph import SeparableGraphConv
 from .norm import BatchNorm
 from .pointwise import Activation, Identity, RandomLayer
 from .standard import Conv, Linear
 from .transposed import DepthwiseConvTranspose, SeparableConvTranspose
 
-_SEPARABLE = (SeparableConv, SeparableConvTranspose)
+_SEPARABLE = (SeparableConv, SeparableConvTranspose, SeparableGraphConv)
 
 
 def fold_chain(layers):
@@ -38,7 +39,7 @@ def _neighbours(layers, merge):
 
 def _is_linear(layer):
     """A layer whose last step is a sum of products and a bias."""
-    return isinstance(layer, (EngineLayer, Conv, Linear)) and layer.activation is None
+    return isinstance(layer, (EngineLayer, Conv, Linear, SeparableGraphConv)) and layer.activation is None
 
 
 def _with_norm(layer, norm):

@@ -25,6 +25,12 @@ from .gradients import (
     depthwise_conv_transpose3d_input_grad,
     depthwise_conv_transpose3d_weight_grad,
 )
+from .graph import (
+    graph_propagate,
+    graph_propagate_vjp,
+    separable_graph_conv,
+    separable_graph_conv_vjp,
+)
 from .pointwise import (
     pointwise_conv1d,
     pointwise_conv2d,
@@ -95,6 +101,8 @@ __all__ = [
     "depthwise_conv_transpose3d_vjp",
     "depthwise_conv_transpose3d_weight_grad",
     "error_bound",
+    "graph_propagate",
+    "graph_propagate_vjp",
     "pointwise_conv1d",
     "pointwise_conv1d_input_grad",
     "pointwise_conv1d_vjp",
@@ -119,4 +127,6 @@ __all__ = [
     "separable_conv_transpose2d_vjp",
     "separable_conv_transpose3d",
     "separable_conv_transpose3d_vjp",
+    "separable_graph_conv",
+    "separable_graph_conv_vjp",
 ]

@@ -19,7 +19,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import depthwise, gradients, pointwise, pointwise_gradients, separable, transposed
+from . import (
+    depthwise,
+    gradients,
+    graph,
+    graph_bounds,
+    pointwise,
+    pointwise_gradients,
+    separable,
+    transposed,
+)
 from .arguments import integers, name_of, split_name
 from .padding import Geometry, pad, resolve_padding
 from .precision import Approximate, Precision
@@ -67,9 +76,11 @@ def error_bound(name, *args, **kwargs):
 
 def expected_and_bound(name, *args, **kwargs):
     """Return the result in a wider type, and its bound, in the layout of the call."""
-    operation, rank = split_name(name)
     call = bind(name, args, kwargs)
     precision = Precision.of(call)
+    if name in graph_bounds.NAMES:
+        return graph_bounds.expected_and_bound(name, call, precision)
+    operation, rank = split_name(name)
     with np.errstate(all="ignore"):
         arrays = precision.widen(call)
         steps = STEPS[operation]
@@ -83,10 +94,12 @@ def bind(name, args, kwargs):
     """Return the arguments of a call by name, defaults included."""
     bound = inspect.signature(_function(name)).bind(*args, **kwargs)
     bound.apply_defaults()
-    return bound.arguments
+    return graph_bounds.call_of(bound.arguments) if name in graph_bounds.NAMES else bound.arguments
 
 
 def _function(name):
+    if name in graph_bounds.NAMES:
+        return getattr(graph, name)
     split_name(name)
     return next(getattr(module, name) for module in _MODULES if hasattr(module, name))
 
