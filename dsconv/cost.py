@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .geometry import as_integer, items_of, per_axis
 
-__all__ = ["Cost", "depthwise", "pointwise", "reduction", "separable", "standard"]
+__all__ = ["Cost", "depthwise", "pointwise", "reduction", "separable", "standard", "table"]
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,50 @@ def reduction(out_channels, kernel_size, depth_multiplier=1):
     kernel, _ = _areas(kernel_size, 1)
     out = _count(out_channels, "out_channels")
     return _count(depth_multiplier, "depth_multiplier") * (out + kernel) / (out * kernel)
+
+
+# ---- networks ------------------------------------------------------------------------------------
+def table(layer, shape, *, standard=True, itemsize=4, **context):
+    """What a network costs, layer by layer and in all, next to the same one with standard convolutions.
+
+    Parameters
+    ----------
+    layer : dsconv.nn.Layer
+        A network, or a layer.
+    shape : tuple of int
+        The whole shape of the input, batch included.
+    standard : bool, optional
+        Whether to compare with `dsconv.nn.standard_twin`, where each separable convolution is a standard one.
+    itemsize : int, optional
+        Bytes of an element.
+    **context
+        For the layer, as in a call.
+
+    Returns
+    -------
+    CostTable
+        Text by `str`, HTML by `to_html` and in notebooks, CSV by `to_csv`. MACs are multiply-accumulate
+        operations, FLOPs twice as many; traffic is in bytes, where each layer reads its input and parameters
+        once and writes its result once; intensity is FLOPs per byte of it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else than a layer, and a shape that it does not take.
+
+    Examples
+    --------
+    >>> from dsconv import cost, nn
+    >>> table = cost.table(nn.SeparableConv2d(32, 64, 3, padding="same", bias=False), (1, 32, 112, 112))
+    >>> table.total.macs, table.standard_total.macs, round(table.macs_ratio, 4)
+    (29302784, 231211008, 0.1267)
+    """
+    from .nn import Layer
+    from .nn.costs import CostTable
+
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer: expected a Layer, got {type(layer).__name__}")
+    return CostTable(layer, shape, bool(standard), as_integer(itemsize, "itemsize", 1), context)
 
 
 def _convolution(batch, output, out_channels, terms, bias):

@@ -25,8 +25,13 @@ def html_table(layer):
             (name, each, str(shape), f"{cost.macs:,}", cost.params)
             for name, each, shape, cost in layer.summary(layer.input_shape)
         ]
-    head = "".join(f"<th>{word}</th>" for word in ("name", "layer", "output shape", "MACs", "parameters"))
-    body = "".join(_row(*row) for row in rows)
+    return html_of(("name", "layer", "output shape", "MACs", "parameters"), (_cells(*row) for row in rows))
+
+
+def html_of(head, rows):
+    """A table of cells that are text."""
+    head = "".join(f"<th>{escape(word)}</th>" for word in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -41,7 +46,6 @@ def _own(layer):
     return sum(array.size for array in layer.parameters.values())
 
 
-def _row(name, layer, shape, macs, parameters):
+def _cells(name, layer, shape, macs, parameters):
     text = type(layer).__name__ if layer.children else repr(layer)
-    cells = name, text, shape, macs, f"{parameters:,}"
-    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+    return name, text, shape, macs, f"{parameters:,}"

@@ -1,0 +1,124 @@
+"""Checkpoints: everything that training depends on, in one file that is whole at every moment."""
+
+import json
+import os
+import secrets
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+_FORMAT = "dsconv checkpoint 1"
+_PREFIX = "array/"  # so that no array can be taken for the header
+
+
+def save_checkpoint(path, arrays, values):
+    """Write a checkpoint, so that the file under this name is always whole: the former one, or this.
+
+    It is written to another file in the same directory, forced to the disk, and renamed. A process killed
+    meanwhile leaves the former checkpoint, and a file ``.NAME.*.partial`` that may be deleted.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The checkpoint; a zip archive in NumPy's ``.npz`` format, without pickles.
+    arrays : dict
+        Name to array_like.
+    values : dict
+        What JSON can hold: numbers, strings, lists and dicts of them.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written; then the former one stands.
+
+    Examples
+    --------
+    >>> import numpy as np, os, tempfile
+    >>> from dsconv.training import load_checkpoint, save_checkpoint
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "run.npz")
+    ...     save_checkpoint(path, {"weight": np.ones(2)}, {"epoch": 3})
+    ...     load_checkpoint(path)
+    ({'weight': array([1., 1.])}, {'epoch': 3})
+    """
+    # a link stays a link to the new file
+    path = os.path.realpath(os.fspath(path))
+    directory, name = os.path.split(path)
+    partial = os.path.join(directory, f".{name}.{secrets.token_hex(4)}.partial")
+    try:
+        with open(partial, "xb") as file:
+            _write(file, arrays, values)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        if os.path.exists(partial):
+            os.remove(partial)
+        raise
+    _flush_directory(directory)
+
+
+def load_checkpoint(path):
+    """Read what `save_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    arrays, values : dict
+
+    Raises
+    ------
+    ValueError
+        For a file that is no checkpoint, or a part of one.
+    OSError
+        Where it cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                header = json.loads(str(archive["header"]))
+                if header["format"] != _FORMAT:
+                    raise ValueError(f"its format is {header['format']!r}, needed {_FORMAT!r}")
+                stored = {name: archive[name] for name in archive.files if name != "header"}
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"checkpoint: {os.fspath(path)!r} is not a whole checkpoint: {error}") from error
+    names = [(name, name.removeprefix(_PREFIX)) for name in stored]
+    return {short: _typed(stored[name], header["types"].get(short)) for name, short in names}, header[
+        "values"
+    ]
+
+
+def _write(file, arrays, values):
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    # types that NumPy's format does not know, bfloat16 for one, are stored as integers beside their name
+    types = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
+    header = np.array(json.dumps({"format": _FORMAT, "types": types, "values": values}))
+    stored = {
+        _PREFIX + name: array.view(f"u{array.itemsize}") if name in types else array
+        for name, array in arrays.items()
+    }
+    np.savez(file, allow_pickle=False, header=header, **stored)
+
+
+def _typed(array, name):
+    if name is None:
+        return array
+    import ml_dtypes
+
+    return array.view(getattr(ml_dtypes, name))
+
+
+def _flush_directory(directory):
+    """Force the new name to the disk, where the system can: a power cut might bring back the former."""
+    with suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,44 @@
+"""Metrics: ``metric(y, target) -> float``, means over the samples of a batch."""
+
+import numpy as np
+
+__all__ = ["accuracy"]
+
+
+def accuracy(y, target, *, axis=1, ignore_index=None):
+    """The share of positions where the greatest score is that of the right class.
+
+    Parameters
+    ----------
+    y : array_like, shape (N, K) or (N, K, *spatial)
+        Scores, K classes along `axis`.
+    target : array_like of int, shape (N,) or (N, *spatial)
+        Class numbers.
+    axis : int, optional
+        That of the classes.
+    ignore_index : int, optional
+        Positions whose target is this number do not count; NaN where none does.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        For shapes that disagree.
+
+    Examples
+    --------
+    >>> from dsconv.training import accuracy
+    >>> accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
+    0.5
+    """
+    y, target = np.asarray(y), np.asarray(target)
+    classes = y.argmax(axis=axis)
+    if classes.shape != target.shape:
+        raise ValueError(
+            f"target: must have y's shape without its class axis, {classes.shape}, got {target.shape}"
+        )
+    counts = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
+    return float(np.mean((classes == target)[counts])) if counts.any() else float("nan")
