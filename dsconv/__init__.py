@@ -27,16 +27,17 @@ except ImportError as error:
         "for another Python, NumPy or system: reinstall numpy-dsconv (in a source tree: pip install -e .)."
     ) from error
 
-from . import functional, gradients
+from . import functional, gradients, graph
 from .functional import *  # noqa: F403
 from .gradients import *  # noqa: F403
+from .graph import graph_propagate, graph_propagate_vjp, separable_graph_conv, separable_graph_conv_vjp
 from .gufuncs import gufunc
 from .runtime import available_isas, get_num_threads, isa, num_threads, set_num_threads, show_config
 from .sizes import conv_output_size, conv_transpose_output_size
 from .streaming import Stream1d
 
 # imported at first use, so that `import dsconv` stays cheap
-_LAZY = ("cost", "nn", "reference", "testing")
+_LAZY = ("analysis", "cost", "models", "nn", "reference", "testing", "training")
 
 __all__ = [
     "Stream1d",
@@ -45,9 +46,14 @@ __all__ = [
     "conv_output_size",
     "conv_transpose_output_size",
     "get_num_threads",
+    "graph",
+    "graph_propagate",
+    "graph_propagate_vjp",
     "gufunc",
     "isa",
     "num_threads",
+    "separable_graph_conv",
+    "separable_graph_conv_vjp",
     "set_num_threads",
     "show_config",
 ]

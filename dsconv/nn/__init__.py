@@ -13,27 +13,33 @@ from . import (
     combine,
     compose,
     convolution,
+    graph,
     norm,
     pointwise,
     pool,
     resize,
     standard,
+    standard_transposed,
     transposed,
+    twin,
 )
 from .attention import *  # noqa: F403
 from .branches import *  # noqa: F403
 from .combine import *  # noqa: F403
 from .compose import *  # noqa: F403
 from .convolution import *  # noqa: F403
+from .graph import *  # noqa: F403
 from .layer import Layer, Pullback
 from .norm import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .resize import *  # noqa: F403
 from .standard import *  # noqa: F403
+from .standard_transposed import *  # noqa: F403
 from .transposed import *  # noqa: F403
+from .twin import *  # noqa: F403
 
 __all__ = ["Layer", "Pullback"]
 __all__ += attention.__all__ + branches.__all__ + combine.__all__ + compose.__all__ + convolution.__all__
-__all__ += norm.__all__ + pointwise.__all__ + pool.__all__ + resize.__all__ + standard.__all__
-__all__ += transposed.__all__
+__all__ += graph.__all__ + norm.__all__ + pointwise.__all__ + pool.__all__ + resize.__all__ + standard.__all__
+__all__ += standard_transposed.__all__ + transposed.__all__ + twin.__all__

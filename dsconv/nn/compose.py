@@ -153,7 +153,11 @@ class Sequential(Combinator):
 
     def __getitem__(self, key):
         if isinstance(key, slice):
-            return self.with_children(list(self._children.items())[key])
+            items = list(self._children.items())
+            part = self.with_children(items[key])
+            if items[key][:1] != items[:1]:
+                part.input_shape = None  # what the chain begins with is gone
+            return part
         return super().__getitem__(key)
 
     def __call__(self, x, **context):
