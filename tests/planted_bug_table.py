@@ -31,6 +31,7 @@ PRODUCTS, REDUCTION = "kernels/pointwise_weights.h", "kernels/reduction.h"
 TILE, ROLLING = "kernels/depthwise_tile.h", "kernels/depthwise_rolling.h"
 INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
+MARCHING, CHANNELS = "kernels/depthwise_marching.h", "kernels/channel_taps.h"
 
 BUGS = [
     # ---- geometry
@@ -82,7 +83,13 @@ BUGS = [
         "v_store_masked(target, sum, v_mask(0, left))",
         "v_store_masked(target, sum, v_mask(0, left - 1))",
     ),
-    Bug("rolling skips a border row", ROLLING, "if (r >= t->row_first", "if (r > t->row_first"),
+    Bug("rolling skips a border row", ROLLING, "if (r >= t->row_first)", "if (r > t->row_first)"),
+    Bug(
+        "rolling forgets the last row",
+        ROLLING,
+        "if (t->rows + r < t->row_last)",
+        "if (t->rows + r + 1 < t->row_last)",
+    ),
     Bug(
         "rolling forgets the last odd tap",
         ROLLING,
@@ -103,7 +110,25 @@ BUGS = [
         "e->stride[2] + reach >= e->in[2]",
         "e->stride[2] + reach > e->in[2] + 1",
     ),
-    Bug("taps packed transposed", INTERLEAVED, "j * step[1] + i * step[2]", "j * step[2] + i * step[1]"),
+    Bug("taps packed transposed", CHANNELS, "j * step[1] + i * step[2]", "j * step[2] + i * step[1]"),
+    Bug(
+        "lanes skipped in the bias alone",
+        CHANNELS,
+        "pack_vector(p, (const real *)p->taps.data + image * p->taps.batch, first,",
+        "pack_vector(p, (const real *)p->taps.data + image * p->taps.batch, at,",
+        isa="avx512",
+    ),
+    Bug(
+        "march begins a column late",
+        MARCHING,
+        "if (i >= t->low && i < t->high)",
+        "if (i > t->low && i < t->high)",
+    ),
+    Bug("march ends a column late", MARCHING, "c >= t->low && c < t->high)", "c >= t->low && c <= t->high)"),
+    Bug("rows march across the border", INTERLEAVED, "start >= 0 && last < e->in[1]", "last < e->in[1]"),
+    Bug(
+        "residue of columns forgotten", INTERLEAVED, "+ residue * r->y_column", "+ 0 * residue * r->y_column"
+    ),
     Bug(
         "dilated rows too close",
         INTERLEAVED,
@@ -121,8 +146,15 @@ BUGS = [
     Bug(
         "bias of the wrong row",
         MIXING,
-        "t.row_bias += here * t.row_bias_step",
-        "t.row_bias += t.row_bias_step",
+        "t->row_bias + b->row * t->row_bias_step",
+        "t->row_bias + (b->row > 0) * t->row_bias_step",
+    ),
+    Bug("blocks of columns overlap", MIXING, "core->b = t->b + b->column * t->depth", "core->b = t->b"),
+    Bug(
+        "last columns not repeated",
+        SEPARABLE,
+        "source + i, m->width - i, target, whole",
+        "source, m->width - i, target, whole",
     ),
     Bug("weights of the last rows", "kernels/transpose.h", "c = r < full ? squares : 0", "c = squares"),
     Bug("depth and band swapped", "kernels/walk.h", "c.depth = item % c.depths", "c.depth = item % c.bands"),
