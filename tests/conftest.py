@@ -43,3 +43,21 @@ def always_parallel():
     with ds.num_threads(4):
         yield
     _core.set_parallel_threshold(former)
+
+
+@pytest.fixture
+def kernel_set(request):
+    """Each kernel set that the processor runs, in use for the test."""
+    from dsconv import _core
+
+    former = _core.isa()
+    _core.set_isa(request.param)
+    yield request.param
+    _core.set_isa(former)
+
+
+def pytest_generate_tests(metafunc):
+    if "kernel_set" in metafunc.fixturenames:
+        import dsconv as ds
+
+        metafunc.parametrize("kernel_set", ds.available_isas(), indirect=True)
