@@ -20,7 +20,9 @@ def parse(arguments):
     parser.add_argument("--without-dsconv", action="store_true", help="time the peers alone, on every row")
     parser.add_argument("--details", action="store_true", help="print every contender's time")
     parser.add_argument("--json", metavar="FILE", help="write all numbers")
-    parser.add_argument("--plot", metavar="FILE", help="draw bars and a roofline, as a PNG")
+    parser.add_argument("--plot", metavar="FILE", help="draw the times, or a suite's ratios, as a PNG")
+    parser.add_argument("--roofline", metavar="FILE", help="draw the roofline, as a PNG")
+    parser.add_argument("--from", dest="source", metavar="FILE", help="a --json file instead of measuring")
     return parser.parse_args(arguments)
 
 
@@ -44,6 +46,30 @@ def _peer_names(text):
 
 def main(arguments=None):
     options = parse(arguments)
+    found, records = _read(options) if options.source else _measure(options)
+    summary = measure.summarise(records)
+    report.print_verdict(summary, found)
+    if options.json:
+        report.write_json(options.json, found, records, summary)
+    _draw(options, found, records)
+
+
+def _read(options):
+    """The environment and the records of an earlier run, printed like a new one."""
+    found, records = report.read_json(options.source)
+    records = [r for r in records if not options.only or options.only.search(r["name"])]
+    if not records:
+        sys.exit("no row matches")
+    report.print_environment(found)
+    print()
+    report.print_heading()
+    for record in records:
+        report.print_record(record, options.details)
+    return found, records
+
+
+def _measure(options):
+    """The environment and a record of each row; interrupted, of the rows so far."""
     rows = [row for row in SUITES[options.suite] if not options.only or options.only.search(row.name)]
     if not rows:
         sys.exit("no row matches")
@@ -64,16 +90,18 @@ def main(arguments=None):
             report.print_record(records[-1], options.details)
     except KeyboardInterrupt:
         print("\ninterrupted: the rows so far")
-    summary = measure.summarise(records)
-    report.print_verdict(summary)
-    if options.json:
-        report.write_json(options.json, found, records, summary)
-    if options.plot:
-        # Imported late: a run without a picture does not need matplotlib.
-        from . import plot
+    return found, records
 
-        if not plot.save(options.plot, found, records):
-            print("no picture: no row was timed")
+
+def _draw(options, found, records):
+    if not (options.plot or options.roofline):
+        return
+    # Imported late: a run without a picture does not need matplotlib.
+    from . import plot, roofline
+
+    for path, save in (options.plot, plot.save), (options.roofline, roofline.save):
+        if path and not save(path, found, records):
+            print(f"{path}: no picture: no row was timed")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from statistics import geometric_mean, median
 
-from . import limits, ours, timing
+from . import distribution, limits, ours, timing
 from .arrays import Unsupported, disagreement, make_arrays
 
 TIE = 0.97
@@ -13,6 +13,7 @@ def measure_row(row, modules, options, peak):
     """The record of a row: times in seconds by contender, notes, warnings and the limit."""
     record = {
         "name": row.name,
+        "family": row.family,
         "function": row.function,
         "dtype": row.dtype,
         "separable": row.separable,
@@ -34,6 +35,8 @@ def measure_row(row, modules, options, peak):
     record["samples"] = {name: samples for name, (_, samples) in timed.items()}
     record["bandwidth"] = limits.copy_bandwidth(row.bytes, options.threads)
     record["limit"] = limits.row_limit(row, peak, record["bandwidth"])
+    sizes = limits.cache_sizes(options.threads)
+    record["bound"] = limits.row_bound(row, peak, record["bandwidth"], sizes)
     record.update(_compare(record))
     return record
 
@@ -114,6 +117,7 @@ def summarise(records):
         summary["geometric_mean"] = geometric_mean(min(ratio, RATIO_CAP) for ratio in ratios)
         summary["median"] = median(ratios)
         summary["minimum"], summary["minimum_row"] = lowest["ratio"], lowest["name"]
+        summary["distribution"] = distribution.summarise(rated)
         summary["lost"] = [r["name"] for r in rated if r["ratio"] < TIE]
     for key, separable in (("depthwise", False), ("pointwise", True)):
         parts = [r for r in records if r["separable"] is separable]

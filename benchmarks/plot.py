@@ -1,11 +1,12 @@
-"""The picture of a run: a group of bars for each row, and the roofline."""
+"""The picture of a run: bars for each row and the roofline, or the ratios of a suite of families."""
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
+
+from . import distribution, roofline  # noqa: E402
 
 # Dark for dsconv, so that it stands out; a peer keeps its colour from picture to picture.
 COLOURS = {
@@ -25,16 +26,54 @@ def save(path, found, records):
     records = [r for r in records if r["times"]]
     if not records:
         return False
+    if found.get("suite") in distribution.SUITES:
+        return _save_ratios(path, found, records)
     height = 4 + 0.55 * len(records)
     figure, (bars, roof) = plt.subplots(
         1, 2, figsize=(19, max(height, 7)), width_ratios=(1.3, 1), constrained_layout=True
     )
     _bars(bars, records)
-    _roofline(roof, found, records)
-    figure.suptitle(f"{found['cpu']}, {found['threads']} thread(s), {found['date'][:10]}")
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
-    return True
+    roofline.draw(roof, found, records)
+    roof.set_box_aspect(0.9)
+    roof.set_anchor("N")
+    return roofline.finish(figure, path, found)
+
+
+def _save_ratios(path, found, records):
+    """Every row's ratio in order, and how many rows have which."""
+    rated = sorted((r for r in records if r.get("ratio")), key=lambda r: r["ratio"])
+    if not rated:
+        return False
+    figure, (dots, bars) = plt.subplots(
+        1, 2, figsize=(16, 2 + 0.19 * len(rated)), width_ratios=(1.4, 1), constrained_layout=True
+    )
+    _ratios(dots, rated)
+    edges = distribution.EDGES
+    counts = distribution.counts([r["ratio"] for r in rated])
+    bars.bar(range(len(counts)), counts, 0.9, color=["#d94801" if e <= 1 else "#08306b" for e in edges])
+    bars.set_xticks(range(len(counts)), distribution.LABELS, rotation=45, ha="right")
+    bars.set_ylabel("rows")
+    bars.set_xlabel("best peer / dsconv")
+    bars.set_title("How many rows have which ratio")
+    bars.set_box_aspect(0.6)
+    bars.set_anchor("N")
+    return roofline.finish(figure, path, found)
+
+
+def _ratios(axes, rated):
+    families = dict.fromkeys(r.get("family") or "the list" for r in rated)
+    colours = dict(zip(sorted(families), plt.get_cmap("tab20").colors, strict=False))
+    for family, colour in colours.items():
+        rows = [i for i, r in enumerate(rated) if (r.get("family") or "the list") == family]
+        axes.scatter([rated[i]["ratio"] for i in rows], rows, color=colour, label=family, zorder=3)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(rated)), [r["name"] for r in rated], fontsize=7)
+    axes.set_ylim(-1, len(rated))
+    axes.set_xlabel("best peer / dsconv (right of 1: dsconv is faster)")
+    axes.set_title("Every row")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
 
 
 def _bars(axes, records):
@@ -58,39 +97,3 @@ def _bars(axes, records):
     axes.set_title("Time per call")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize=8)
-
-
-def _roofline(axes, found, records):
-    intensities = np.array([r["macs"] / r["bytes"] for r in records])
-    span = np.geomspace(intensities.min() / 2, intensities.max() * 2, 200)
-    fastest = max(r["bandwidth"] for r in records)
-    for bandwidth, words, line in ((fastest, "cache", "-"), (found["dram_bandwidth"], "DRAM", "--")):
-        slope = span * bandwidth / 1e9
-        for half, kind in ((1, "float32"), (2, "float64")):
-            if half == 2 and not (found["fma_peak"] and any(r["dtype"] == kind for r in records)):
-                continue
-            roof = np.minimum(slope, found["fma_peak"] / half / 1e9) if found["fma_peak"] else slope
-            label = f"{kind}, {words} {bandwidth / 1e9:.0f} GB/s"
-            axes.plot(span, roof, line, color="black" if half == 1 else "#999999", label=label)
-    _points(axes, records, "best_time", "dsconv (better layout)", "o", "#08306b")
-    _points(axes, records, "best_peer_time", "best peer", "x", "#d94801")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("arithmetic intensity, multiply-adds per byte of compulsory traffic")
-    axes.set_ylabel("GMAC/s")
-    axes.set_title("Roofline")
-    axes.set_box_aspect(0.9)
-    axes.set_anchor("N")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8, loc="lower right")
-
-
-def _points(axes, records, key, label, marker, colour):
-    points = [(r["macs"] / r["bytes"], r["macs"] / r[key] / 1e9, r["dtype"]) for r in records if r.get(key)]
-    if not points:
-        return
-    x, y, dtypes = zip(*points, strict=True)
-    axes.scatter(x, y, marker=marker, color=colour, label=label, zorder=3)
-    for a, b, dtype in points:
-        if dtype == "float64":
-            axes.annotate("f64", (a, b), fontsize=6, xytext=(4, 3), textcoords="offset points")

@@ -5,10 +5,10 @@ import platform
 from datetime import UTC, datetime
 from importlib import metadata
 
-from . import limits, ours
+from . import distribution, limits, ours
 
 COLUMNS = (
-    ("row", 52),
+    ("row", 58),
     ("first us", 9),
     ("last us", 9),
     ("best peer", 21),
@@ -17,6 +17,7 @@ COLUMNS = (
     ("spread", 6),
     ("limit us", 9),
     ("of limit", 8),
+    ("bound", 5),
 )
 
 
@@ -27,9 +28,11 @@ def environment(modules, options, peak):
         "cpu": cpu_model(),
         "platform": platform.platform(),
         "python": platform.python_version(),
+        "suite": options.suite,
         "threads": options.threads,
         "fma_peak": peak,
-        "dram_bandwidth": limits.copy_bandwidth(1 << 28, options.threads, 0.3),
+        "cache_sizes": limits.cache_sizes(options.threads),
+        "copy_bandwidths": limits.copy_bandwidths(options.threads),
         "kernel_set": ours.kernel_set(),
         "versions": {"numpy": version("numpy"), "dsconv": ours.version()},
     }
@@ -61,7 +64,8 @@ def print_environment(found):
     print(
         f"kernel set {found['kernel_set'] or '-'}; FMA peak "
         + (f"{peak / 1e9:.1f} GMAC/s" if peak else "-")
-        + f"; DRAM copy {found['dram_bandwidth'] / 1e9:.1f} GB/s"
+        + "; copies, GB/s: "
+        + ", ".join(f"{level} {rate / 1e9:.1f}" for level, rate in found["copy_bandwidths"].items())
     )
 
 
@@ -89,7 +93,7 @@ def _number(value, digits=2):
 
 def print_record(record, details):
     if "skipped" in record:
-        print(f"{record['name']:<52}  skipped: {record['skipped']}", flush=True)
+        print(f"{record['name']:<58}  skipped: {record['skipped']}", flush=True)
         return
     times = record["times"]
     cells = [
@@ -102,6 +106,7 @@ def print_record(record, details):
         _number(record.get("layout_spread")),
         _micros(record.get("limit")),
         _number(record.get("limit_fraction")),
+        record.get("bound") or "-",
     ]
     print(_line(cells), flush=True)
     for warning in record["warnings"]:
@@ -112,7 +117,7 @@ def print_record(record, details):
         print("    " + "; ".join(parts), flush=True)
 
 
-def print_verdict(summary):
+def print_verdict(summary, found):
     print()
     if summary["skipped"]:
         print(f"skipped: {summary['skipped']} of {summary['rows']} rows")
@@ -129,9 +134,24 @@ def print_verdict(summary):
         f"depthwise rows {_number(summary['depthwise_limit_fraction'])}, "
         f"separable rows {_number(summary['pointwise_limit_fraction'])}"
     )
+    if found.get("suite") in distribution.SUITES:
+        print("\n".join(distribution.lines(summary["distribution"])))
     for title, key in (("lost", "lost"), ("layouts more than 1.2 apart", "spread")):
         if summary[key]:
             print(f"{title}: " + "; ".join(summary[key]))
+
+
+def read_json(path):
+    """Environment and records of an earlier run."""
+    with open(path) as file:
+        run = json.load(file)
+    found = run["environment"]
+    # Earlier versions measured the memory alone; the fastest copy of a row stands for the caches.
+    if "copy_bandwidths" not in found:
+        rates = [r["bandwidth"] for r in run["rows"] if "bandwidth" in r]
+        found["copy_bandwidths"] = {"caches": max(rates)} if rates else {}
+        found["copy_bandwidths"]["DRAM"] = found["dram_bandwidth"]
+    return found, run["rows"]
 
 
 def write_json(path, found, records, summary):

@@ -95,11 +95,11 @@ static bool place(rng *r, test_case *t, int role, int axes, const dsc_int *size)
     return true;
 }
 
-bool place_arrays(rng *r, test_case *t)
+array_shape axes_of(const test_case *t, int role)
 {
     const dsc_int n = t->batch, a = t->sum_a, b = t->sum_b, c = t->channels, m = t->multiplier, o = t->outputs;
     const dsc_int *in = t->in, *out = t->out, *k = t->kernel;
-    const struct { int axes; dsc_int size[AXES]; } shapes[OPERANDS] = {
+    const array_shape shapes[OPERANDS] = {
         [X] = {7, {n, a, b, c, in[0], in[1], in[2]}},
         [Y] = {7, {n, a, b, o, out[0], out[1], out[2]}},
         [TAPS] = {6, {n, c, m, k[0], k[1], k[2]}},
@@ -107,11 +107,17 @@ bool place_arrays(rng *r, test_case *t)
         [TAPS_BIAS] = {2, {n, c * m}},
         [MIXING_BIAS] = {2, {n, o}},
     };
+    return shapes[role];
+}
+
+bool place_arrays(rng *r, test_case *t)
+{
     for (int role = 0; role < OPERANDS; ++role) {
         bool optional = t->row->result == Y && (role == TAPS_BIAS || role == MIXING_BIAS);
         if (!has_array(t->row, role) || (optional && chance(r, 40)))
             continue;
-        if (!place(r, t, role, shapes[role].axes, shapes[role].size))
+        array_shape shape = axes_of(t, role);
+        if (!place(r, t, role, shape.axes, shape.size))
             return false;
     }
     return true;

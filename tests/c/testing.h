@@ -92,6 +92,9 @@ static inline dsc_int middle_of(const test_case *t) { return t->channels * t->mu
 /* Positions of the side that taps start from: outputs, or inputs of a transposed convolution. */
 static inline const dsc_int *starts_of(const test_case *t) { return t->row->window == TRANSPOSED ? t->in : t->out; }
 
+typedef struct { int axes; dsc_int size[AXES]; } array_shape;
+array_shape axes_of(const test_case *t, int role);
+
 /* False: too large for a quick case. */
 bool draw_case(rng *r, test_case *t);
 bool place_arrays(rng *r, test_case *t);
