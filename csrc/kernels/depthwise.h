@@ -161,7 +161,7 @@ static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_
             .bias = packed->bias + vector * LANES, .skip = packed->skip, .channels = count,
             .depth = w.first[0], .row = w.first[1], .rows = w.count[1], .column = w.first[2], .columns = w.count[2],
             .y = y + w.place[1] * y_row + w.place[2] * y_column, .y_row = y_row * w.spacing[1],
-            .y_column = y_column * w.spacing[2], .finish = finish,
+            .y_column = y_column * w.spacing[2], .spread = w.spacing[2] > 1 && !p->mixing.data, .finish = finish,
         };
         for (int axis = 0; axis < 3; ++axis)
             r.tap_step[axis] = step[axis] * w.tap_sign[axis];

@@ -13,6 +13,7 @@
 #define MARCH_ROWS 3       /* most rows */
 #define MARCH_INPUTS 9     /* most rows of inputs that feed them */
 #define MARCH_TAPS 128     /* most taps of a kernel */
+#define MARCH_AHEAD 8      /* columns of a spread result that are asked for before they are needed: no prefetcher sees them */
 
 /* Rows of outputs, and columns of one residue modulo the dilation, counted among themselves: output column p reads input
  * columns p * stride + tap, of which [low, high) exist. */
@@ -27,6 +28,7 @@ typedef struct {
     real *y;
     dsc_int y_row, y_column;
     dsc_int lane_low, lane_high;   /* lanes that are channels */
+    bool spread;               /* pixels of the result have others between them */
     const epilogue *finish;
 } channel_march;
 
@@ -135,6 +137,8 @@ INLINE void march(const channel_march *given, const march_kind k)
             if (newest >= 0 && c >= t->low && c < t->high)
                 add_column(t, k, newest, x, m, resident, sums);
         }
+        for (int r = 0; r < k.rows && t->spread; ++r)
+            __builtin_prefetch(y + MARCH_AHEAD * t->y_column + r * t->y_row, 1);
         store_column(t, k, y, bias, m, sums);
     }
 }

@@ -160,6 +160,10 @@ INLINE void roll_plane(const depthwise_tile *t, const roll_kind k, column_edges 
     start_rolling(k, bias, sums);
     for (dsc_int r = 0; r < t->rows + before; ++r) {
         int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < before ? (int)r : k.rows - 1;
+        announce_row(t->x + (r + AHEAD) * t->row, 0, k.vectors);
+        announce_row(t->y + (r - before + AHEAD) * t->y_row, 1, k.vectors);
+        if (t->y_column == 2)
+            announce_row(t->y + (r - before + AHEAD) * t->y_row + k.vectors * LANES, 1, k.vectors);
         if (r >= t->row_first && r < t->row_last)
             roll_any_row(t, k, 0, t->x + r * t->row, first, last, edges, taps, sums);
         if (r >= before)
