@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 
-from dsconv import models, nn
+from dsconv import models, nn, training
 
 
 def lively(layer):
@@ -65,6 +65,18 @@ def check_fold(layer, x, norms=0):
     assert len([each for each in leaves(folded) if isinstance(each, nn.BatchNorm)]) == norms
     assert folded.cost(x.shape).macs == layer.cost(x.shape).macs
     return folded
+
+
+def check_learns(make, layer, x):
+    """20 steps bring a block near another one of its kind, whose results it is shown."""
+    target = lively(make(rng=5))(x, **drawing(layer))
+    optimizer, losses = training.Adam(layer, 0.05), []
+    for _ in range(20):
+        y, pullback = layer.vjp(x, **drawing(layer))
+        loss, gradient = training.mean_squared_error(y, target)
+        losses.append(loss)
+        optimizer.step(pullback(gradient)[1])
+    assert losses[-1] < 0.6 * losses[0]
 
 
 def check_documented(module):

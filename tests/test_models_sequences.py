@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from dsconv import models, training
+from dsconv import models
 from dsconv.testing import check_gradients
 
-from .networks import check_call, check_documented, check_fold, check_state, drawing, lively
+from .networks import check_call, check_documented, check_fold, check_learns, check_state, lively
 
 LAST = "channels_last"
 FAMILIES = ["attention", "audio", "fusion", "hybrid", "mixer", "sensors", "temporal", "video"]
@@ -173,14 +173,5 @@ def test_examples(family):
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_twenty_steps(name):
-    """Each block comes near another one of its kind, whose results it is shown."""
     layer, x = made(name)
-    x = x.astype(np.float32)
-    target = lively(BLOCKS[name][0](rng=5))(x, **drawing(layer))
-    optimizer, losses = training.Adam(layer, 0.05), []
-    for _ in range(20):
-        y, pullback = layer.vjp(x, **drawing(layer))
-        loss, gradient = training.mean_squared_error(y, target)
-        losses.append(loss)
-        optimizer.step(pullback(gradient)[1])
-    assert losses[-1] < 0.5 * losses[0]
+    check_learns(BLOCKS[name][0], layer, x.astype(np.float32))

@@ -9,7 +9,7 @@ import pytest
 from dsconv import models
 from dsconv.testing import check_gradients
 
-from .networks import check_call, check_documented, check_fold, check_state, leaves, lively
+from .networks import check_call, check_documented, check_fold, check_learns, check_state, leaves, lively
 
 FIRST, LAST = "channels_first", "channels_last"
 FAMILIES = [
@@ -105,6 +105,12 @@ def test_block_gradients(name):
     layer, x = made(name, dtype=float)
     check_gradients(layer, x, samples=6)
     check_gradients(layer.eval(), x, samples=3)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_twenty_steps(name):
+    layer, x = made(name)
+    check_learns(BLOCKS[name][0], layer, x.astype(np.float32))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
