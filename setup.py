@@ -18,6 +18,7 @@ FLAGS = [
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-fvisibility=hidden",
+    "-fno-asynchronous-unwind-tables",
     "-g0",
     "-Wno-psabi",
 ]

@@ -12,6 +12,10 @@ typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef lane ivec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
+#ifndef FEW_TILES
+#define FEW_TILES 0
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 

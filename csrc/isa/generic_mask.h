@@ -12,20 +12,32 @@ static inline mask v_mask(dsc_int low, dsc_int high)
     return m;
 }
 
-static inline vec v_load_masked(const real *p, mask m)
+/* Copies of some lanes stand apart: inlined in each of the many places they double the size of the kernels. */
+static __attribute__((noinline)) vec v_load_some(const real *p, int low, int high)
 {
     vec v = {0};
-    if (m.low == 0 && m.high == LANES)
-        return v_load(p);
-    if (m.low < m.high)
-        memcpy((char *)&v + m.low * sizeof(real), p + m.low, (size_t)(m.high - m.low) * sizeof(real));
+    if (low < high)
+        memcpy((char *)&v + low * sizeof(real), p + low, (size_t)(high - low) * sizeof(real));
     return v;
+}
+
+static __attribute__((noinline)) void v_store_some(real *p, vec v, int low, int high)
+{
+    if (low < high)
+        memcpy(p + low, (char *)&v + low * sizeof(real), (size_t)(high - low) * sizeof(real));
+}
+
+static inline vec v_load_masked(const real *p, mask m)
+{
+    return m.low == 0 && m.high == LANES ? v_load(p) : v_load_some(p, m.low, m.high);
 }
 
 static inline void v_store_masked(real *p, vec v, mask m)
 {
-    if (m.low < m.high)
-        memcpy(p + m.low, (char *)&v + m.low * sizeof(real), (size_t)(m.high - m.low) * sizeof(real));
+    if (m.low == 0 && m.high == LANES)
+        v_store(p, v);
+    else
+        v_store_some(p, v, m.low, m.high);
 }
 
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)

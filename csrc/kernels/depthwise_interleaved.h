@@ -6,7 +6,12 @@
 #include "channel_taps.h"
 #include "depthwise_marching.h"
 
-#define PIXELS 8           /* most outputs along the width in one tile */
+#if FEW_TILES
+#define PIXELS_LOG2 2
+#else
+#define PIXELS_LOG2 3      /* most outputs along the width in one tile */
+#endif
+#define PIXELS (1 << PIXELS_LOG2)
 #define TAPS_TOGETHER 8    /* column taps that are kept in registers */
 
 typedef struct {
@@ -143,17 +148,26 @@ typedef void (*channel_function)(const channel_tile *);
 #define CHANNEL_TILE(P, dense, tail) \
     static void channels_##P##_##dense##_##tail(const channel_tile *t) { run_channel_tile(t, P, dense, tail, 0); } \
     static void channels_##P##_##dense##_##tail##_clipped(const channel_tile *t) { run_channel_tile(t, P, dense, tail, 1); }
+#if FEW_TILES
+#define CHANNEL_TILES(dense, tail) CHANNEL_TILE(1, dense, tail) CHANNEL_TILE(2, dense, tail) CHANNEL_TILE(4, dense, tail)
+#else
 #define CHANNEL_TILES(dense, tail) \
     CHANNEL_TILE(1, dense, tail) CHANNEL_TILE(2, dense, tail) CHANNEL_TILE(4, dense, tail) CHANNEL_TILE(8, dense, tail)
+#endif
 CHANNEL_TILES(0, 0) CHANNEL_TILES(0, 1) CHANNEL_TILES(1, 0) CHANNEL_TILES(1, 1)
 
 #define CLIPPED(name) {name, name##_clipped}
+#if FEW_TILES
+#define CHANNEL_ENTRIES(dense, tail) \
+    {CLIPPED(channels_1_##dense##_##tail), CLIPPED(channels_2_##dense##_##tail), CLIPPED(channels_4_##dense##_##tail)}
+#else
 #define CHANNEL_ENTRIES(dense, tail) \
     {CLIPPED(channels_1_##dense##_##tail), CLIPPED(channels_2_##dense##_##tail), \
      CLIPPED(channels_4_##dense##_##tail), CLIPPED(channels_8_##dense##_##tail)}
+#endif
 
 /* [dense][some channels][log2 pixels][clipped] */
-static const channel_function channel_table[2][2][4][2] = {
+static const channel_function channel_table[2][2][PIXELS_LOG2 + 1][2] = {
     {CHANNEL_ENTRIES(0, 0), CHANNEL_ENTRIES(0, 1)}, {CHANNEL_ENTRIES(1, 0), CHANNEL_ENTRIES(1, 1)},
 };
 
@@ -165,7 +179,7 @@ static void run_channel_row(channel_tile *t, bool whole)
     const bool dense = e->stride[2] == 1 && e->dilation[2] == 1;
     for (t->column = r->column; t->column < r->column + r->columns;) {
         dsc_int left = r->column + r->columns - t->column, start = t->column * e->stride[2] - e->low[2];
-        int log2 = left >= 8 ? 3 : left >= 4 ? 2 : left >= 2 ? 1 : 0;
+        int log2 = left >= PIXELS ? PIXELS_LOG2 : left >= 4 ? 2 : left >= 2 ? 1 : 0;
         bool clipped = start < 0 || start + ((1 << log2) - 1) * e->stride[2] + reach >= e->in[2];
         channel_table[dense][!whole][log2][clipped](t);
         t->column += (dsc_int)1 << log2;

@@ -145,7 +145,9 @@ INLINE void march(const channel_march *given, const march_kind k)
 
 typedef void (*march_function)(const channel_march *);
 
-#if VECTOR_REGISTERS >= 32
+#if FEW_TILES
+#define MARCH_TOGETHER(K) 1
+#elif VECTOR_REGISTERS >= 32
 #define MARCH_TOGETHER(K) ((K) <= 5 ? 3 : 2)
 #else
 #define MARCH_TOGETHER(K) 2
@@ -154,10 +156,15 @@ typedef void (*march_function)(const channel_march *);
 #define MARCH(K, S, name, rows, tail, resident) \
     static void march_##K##_##S##_##name##_##tail(const channel_march *t) \
     { march(t, (march_kind){K, S, rows, tail, resident}); }
+#if FEW_TILES
+#define MARCHES(K, S, tail) MARCH(K, S, one, 1, tail, 0)
+#define MARCH_NAMES(K, S, tail) {march_##K##_##S##_one_##tail}
+#else
 #define MARCHES(K, S, tail) \
     MARCH(K, S, one, 1, tail, 0) MARCH(K, S, some, MARCH_TOGETHER(K), tail, 0) \
     MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT)
 #define MARCH_NAMES(K, S, tail) {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail}
+#endif
 #define MARCHES_BOTH(K) MARCHES(K, 1, 0) MARCHES(K, 1, 1) MARCHES(K, 2, 0) MARCHES(K, 2, 1)
 #define MARCH_ENTRIES(K) \
     {{MARCH_NAMES(K, 1, 0), MARCH_NAMES(K, 1, 1)}, {MARCH_NAMES(K, 2, 0), MARCH_NAMES(K, 2, 1)}}

@@ -91,6 +91,7 @@ static void set_columns(const plane_region *r, depthwise_tile *t, dsc_int start,
 {
     const dsc_extent *e = r->e;
     t->column_first = 0, t->column_last = e->kernel[2];
+    t->inside_low = INT64_MIN / 2, t->inside_high = INT64_MAX / 2;
     if (!masked)
         return;
     clip_taps(start, e->dilation[2], e->kernel[2], e->in[2], (t->width - 1) * e->stride[2], &t->column_first,

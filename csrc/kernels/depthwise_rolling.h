@@ -334,14 +334,28 @@ INLINE void roll_by_two(const depthwise_tile *tile, const int KH, const int V, c
         roll_plane_by_two(&t, KH, V, masked, pairs);
 }
 
-#define ROLL_ONE(KH, KW, V, masked, name) \
+/* Whatever is not dense, or has no edges to speak of, is rare enough to share a function. */
+#define ROLL_ANY(KH, KW, V) \
+    static __attribute__((noinline)) void roll_##KH##_##KW##_##V##_any(const depthwise_tile *t) \
+    { roll(t, (roll_kind){KH, KW, V, 1}); }
+#if FEW_TILES
+#define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V)
+#define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_any, roll_##KH##_##KW##_##V##_any}
+#else
+#define ROLL_DENSE(KH, KW, V, masked, name) \
     static __attribute__((noinline)) void name##_dense(const depthwise_tile *t) \
     { roll_densely(t, (roll_kind){KH, KW, V, masked}); } \
-    static __attribute__((noinline)) void name##_any(const depthwise_tile *t) { roll(t, (roll_kind){KH, KW, V, masked}); } \
-    static void name(const depthwise_tile *t) { rolls_densely(t, KH - 1) ? name##_dense(t) : name##_any(t); }
-#define ROLL(KH, KW, V) \
-    ROLL_ONE(KH, KW, V, 0, roll_##KH##_##KW##_##V) ROLL_ONE(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges)
+    static void name(const depthwise_tile *t) \
+    { rolls_densely(t, KH - 1) ? name##_dense(t) : roll_##KH##_##KW##_##V##_any(t); }
+#define ROLL_EDGES(KH, KW, V) ROLL_ANY(KH, KW, V) ROLL_DENSE(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges)
+#ifdef VECTOR_FREE_MASKS
+#define ROLL(KH, KW, V) ROLL_EDGES(KH, KW, V)
+#define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}
+#else
+#define ROLL(KH, KW, V) ROLL_EDGES(KH, KW, V) ROLL_DENSE(KH, KW, V, 0, roll_##KH##_##KW##_##V)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V##_edges}
+#endif
+#endif
 #if TILE_VECTORS == 4
 #define ROLLS(KH, KW) ROLL(KH, KW, 1) ROLL(KH, KW, 2) ROLL(KH, KW, 3) ROLL(KH, KW, 4)
 #define ROLL_ENTRIES(KH, KW) \

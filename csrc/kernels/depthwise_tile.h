@@ -275,9 +275,15 @@ typedef void (*tile_function)(const depthwise_tile *);
 #define TILE(kind, R, V) static void tile_##kind##_##R##_##V(const depthwise_tile *t) { run_tile(t, kind, R, V, 0); }
 #define TILE_MASKED(kind, R, V) \
     static void tile_##kind##_##R##_##V##_masked(const depthwise_tile *t) { run_tile(t, kind, R, V, 1); }
+#if FEW_TILES
+#define TILES(kind, R) TILE_MASKED(kind, R, 1) TILE_MASKED(kind, R, 2)
+#define ENTRIES(kind, R) \
+    {tile_##kind##_##R##_1_masked, tile_##kind##_##R##_1_masked}, {tile_##kind##_##R##_2_masked, tile_##kind##_##R##_2_masked}
+#else
 #define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2) TILE_MASKED(kind, R, 1) TILE_MASKED(kind, R, 2)
 #define ENTRIES(kind, R) \
     {tile_##kind##_##R##_1, tile_##kind##_##R##_1_masked}, {tile_##kind##_##R##_2, tile_##kind##_##R##_2_masked}
+#endif
 
 TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 2) TILES(UNSHARED, 1)
 TILES(UNSHARED_BY_TWO, 4) TILES(UNSHARED_BY_TWO, 2) TILES(UNSHARED_BY_TWO, 1)
