@@ -83,7 +83,7 @@ static dsc_int planes_together(const dsc_problem *p, const dsc_plan *plan, const
 {
     if (plan->path != IN_PLACE || p->multiplier != 1 || w->e.stride[2] != 1)
         return 1;
-    dsc_int apart = rows_share(&w->e) ? w->e.dilation[1] / w->e.stride[1] : 1;
+    dsc_int apart = rows_apart(&w->e);
     dsc_int fit = PLANES_BYTES / (dsc_int)sizeof(real) / at_least(divide_up(w->count[1], apart) * w->e.in[2], 1);
     return at_least(apart > 1 ? at_most(fit, PLANES_DILATED) : fit, 1);
 }

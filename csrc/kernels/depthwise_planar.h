@@ -150,6 +150,12 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
     }
 }
 
+/* Input rows from one row tap to the next; where there is but one tap, to the next output row, so that rows roll. */
+static dsc_int row_tap_step(const dsc_extent *e)
+{
+    return e->kernel[1] == 1 ? e->stride[1] : e->dilation[1];
+}
+
 /* Output rows row, row + apart, ... `rows` of them. */
 static void run_rows(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, int kind, dsc_int row,
                      dsc_int rows)
@@ -164,7 +170,7 @@ static void run_rows(const plane_region *r, const plane_source *s, depthwise_til
     t->rows = rows;
     t->row_first = 0, t->row_last = (rows - 1) * (by_two(rolling) ? 2 : 1) + e->kernel[1];
     if (e->mode == DSC_ZEROS)
-        clip_taps(position, e->dilation[1], t->row_last, e->in[1], 0, &t->row_first, &t->row_last);
+        clip_taps(position, row_tap_step(e), t->row_last, e->in[1], 0, &t->row_first, &t->row_last);
     if (rolling != NOT_ROLLING)
         run_rolling(r, s, t, rolling, x, y);
     else
@@ -173,18 +179,27 @@ static void run_rows(const plane_region *r, const plane_source *s, depthwise_til
 
 static bool rows_share(const dsc_extent *e)
 {
-    return e->kernel[1] > 1 && e->dilation[1] % e->stride[1] == 0;
+    return row_tap_step(e) % e->stride[1] == 0;
 }
 
-static int choose_rolling(const dsc_extent *e, const plane_source *s, bool one_slice)
+/* Output rows from one that shares input with another to that other. */
+static dsc_int rows_apart(const dsc_extent *e)
 {
+    return rows_share(e) ? row_tap_step(e) / e->stride[1] : 1;
+}
+
+static int choose_rolling(const plane_region *r, const plane_source *s, bool one_slice)
+{
+    const dsc_extent *e = r->e;
     int half = e->stride[1] == 2 && e->stride[2] == 2 && e->dilation[1] == 1 && e->dilation[2] == 1 && !s->padded;
     bool by_one = rows_share(e) && e->stride[2] == 1;
-    if ((!by_one && !half) || (!s->padded && e->kernel[2] > ROLLING_COLUMNS))
+    if ((!by_one && !half) || e->kernel[2] > ROLLING_COLUMNS)
         return NOT_ROLLING;
     switch (e->kernel[1]) {
+    case 1: return half || r->rows == 1 ? NOT_ROLLING : e->kernel[2] == 1 && one_slice ? ROLLING_1_1 : ROLLING_1;
     case 2: return half ? NOT_ROLLING : one_slice && e->kernel[2] == 2 ? ROLLING_2_2 : ROLLING_2;
     case 3: return half ? ROLLING_3_BY_TWO : one_slice && e->kernel[2] == 3 ? ROLLING_3_3 : ROLLING_3;
+    case 4: return half ? NOT_ROLLING : ROLLING_4;
     case 5: return half ? ROLLING_5_BY_TWO : ROLLING_5;
     case 7: return half ? ROLLING_7_BY_TWO : ROLLING_7;
     default: return NOT_ROLLING;
@@ -196,11 +211,11 @@ static void run_region(const plane_region *r, const plane_source *s, depthwise_t
 {
     const dsc_extent *e = r->e;
     bool one_slice = t->depth_first == 0 && t->depth_last == 1 && t->summands == 1;
-    int rolling = choose_rolling(e, s, one_slice), single = !s->padded && e->stride[2] == 2 ? UNSHARED_BY_TWO : UNSHARED;
+    int rolling = choose_rolling(r, s, one_slice), single = !s->padded && e->stride[2] == 2 ? UNSHARED_BY_TWO : UNSHARED;
     bool share = rows_share(e) && single == UNSHARED;
-    dsc_int apart = share ? e->dilation[1] / e->stride[1] : 1;
+    dsc_int apart = share ? rows_apart(e) : 1;
     dsc_int most = rolling != NOT_ROLLING ? r->rows : e->kernel[1] == 1 ? 1 : share && e->kernel[1] < TILE_ROWS ? 2 : TILE_ROWS;
-    t->row = e->dilation[1] * s->row;
+    t->row = row_tap_step(e) * s->row;
     t->output_row = e->stride[1] * s->row;
     t->y_row = r->y_row * apart;
     for (dsc_int first = 0; first < at_most(apart, r->rows); ++first)

@@ -1,4 +1,4 @@
-/* The planar tile for two, three, five and seven row taps: all rows of a column of vectors in one sweep.
+/* The planar tile for one to five and seven row taps: all rows of a column of vectors in one sweep.
  *
  * Input row r is loaded once and feeds the KH outputs that use it, whose sums roll through registers: sums[i] belongs to
  * output r - i. The taps of one output are added in the order row, depth, column. */
@@ -9,7 +9,7 @@
 
 #define ROLLING_ROWS 7
 #define AHEAD 6              /* rows that are asked for before they are needed */
-#define ROLLING_COLUMNS 16   /* most column taps of a masked tile */
+#define ROLLING_COLUMNS 16   /* most column taps */
 
 #define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
@@ -146,7 +146,7 @@ INLINE void store_dense(const roll_kind k, const epilogue *finish, real *y, mask
 INLINE void find_all_edges(const depthwise_tile *t, const roll_kind k, column_edges *edges)
 {
     const dsc_int first = k.columns ? 0 : t->column_first, last = k.columns ? k.columns : t->column_last;
-    for (dsc_int c = first; k.masked && c < last && c < ROLLING_COLUMNS; ++c)
+    for (dsc_int c = first; k.masked && c < last; ++c)
         find_edges(t, k.vectors, c, edges[c]);
 }
 
@@ -325,7 +325,7 @@ INLINE void roll_by_two(const depthwise_tile *tile, const int KH, const int V, c
     pair_edges pairs[ROLLING_COLUMNS / 2 + 1];
     t.finish = &finish;
     if (masked)
-        for (dsc_int c = 0; c < t.column_last && c < ROLLING_COLUMNS; c += 2)
+        for (dsc_int c = 0; c < t.column_last; c += 2)
             for (int half = 0; half < 2 * V; ++half)
                 pairs[c / 2][half / 2][half % 2] =
                     v_mask(t.inside_low - c - half * LANES,
@@ -365,7 +365,7 @@ INLINE void roll_by_two(const depthwise_tile *tile, const int KH, const int V, c
 #define ROLL_ENTRIES(KH, KW) {ROLL_ENTRY(KH, KW, 1), ROLL_ENTRY(KH, KW, 2)}
 #endif
 
-ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(5, 0) ROLLS(7, 0)
+ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS(5, 0) ROLLS(7, 0)
 
 #define ROLL_BY_TWO(KH, V) \
     static void roll_##KH##_by_two_##V(const depthwise_tile *t) { roll_by_two(t, KH, V, 0); } \
@@ -376,13 +376,14 @@ ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(5, 0) ROLLS(7, 0)
 ROLL_BY_TWO(3, 1) ROLL_BY_TWO(3, 2) ROLL_BY_TWO(5, 1) ROLL_BY_TWO(5, 2) ROLL_BY_TWO(7, 1) ROLL_BY_TWO(7, 2)
 
 enum {
-    ROLLING_2_2, ROLLING_2, ROLLING_3_3, ROLLING_3, ROLLING_5, ROLLING_7, ROLLING_3_BY_TWO, ROLLING_5_BY_TWO,
+    ROLLING_1_1, ROLLING_1, ROLLING_2_2, ROLLING_2, ROLLING_3_3, ROLLING_3, ROLLING_4, ROLLING_5, ROLLING_7, ROLLING_3_BY_TWO, ROLLING_5_BY_TWO,
     ROLLING_7_BY_TWO, NOT_ROLLING
 };
 
 /* [kind][vectors - 1][edges] */
 static const tile_function rolling_table[NOT_ROLLING][TILE_VECTORS][2] = {
-    ROLL_ENTRIES(2, 2), ROLL_ENTRIES(2, 0), ROLL_ENTRIES(3, 3), ROLL_ENTRIES(3, 0), ROLL_ENTRIES(5, 0), ROLL_ENTRIES(7, 0),
+    ROLL_ENTRIES(1, 1), ROLL_ENTRIES(1, 0), ROLL_ENTRIES(2, 2), ROLL_ENTRIES(2, 0), ROLL_ENTRIES(3, 3), ROLL_ENTRIES(3, 0),
+    ROLL_ENTRIES(4, 0), ROLL_ENTRIES(5, 0), ROLL_ENTRIES(7, 0),
     BY_TWO_ENTRIES(3), BY_TWO_ENTRIES(5), BY_TWO_ENTRIES(7),
 };
 
