@@ -11,6 +11,9 @@
 #define MIXING_MOST 1024   /* channels that one pass sums over; more are summed in fixed blocks of this */
 #define PIXELS_MOST 1024   /* in a tile */
 #define GROUP_BLOCKS 8     /* of columns that are multiplied together, at most */
+#define FEW_PIXELS 256     /* that are rows of the product, and are transposed, in a planar tile */
+#define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
+#define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
 
 static bool is_pointwise(const dsc_problem *p)
 {
@@ -88,7 +91,7 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
     set_tiles(p, plan);
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
     dsc_int panel = is_pointwise(p) ? 0 : channels_dense(p) ? s.total * panel_step(block) : block * panel_step(s.total);
-    plan->scratch += (size_t)(panel + (block + 1) * group_columns(block)) * sizeof(real) + 192;
+    plan->scratch += (size_t)(panel + (block + 1) * group_columns(block) + FEW_PIXELS * MIX_VECTORS * LANES) * sizeof(real) + 192;
     if (!is_native(p))
         plan->scratch += conversion_bytes(block, group_columns(block));
     plan->items = p->batch * p->e.out[0] * plan->bands * plan->columns;
@@ -100,6 +103,7 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
 typedef struct {
     real *panel;       /* depthwise results: planar [channel][step], interleaved [pixel][step] */
     real *group;       /* blocks of columns: each [channel][columns] */
+    real *square;      /* results that are to be transposed: [pixel][output] */
     real *bias;        /* interleaved: of a group of columns */
     real *conversion;  /* factors and results, where they are not stored as reals */
     void *strips;
@@ -118,7 +122,8 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
     separable_scratch scratch = {.bias = aligned(memory)};
     scratch.step = panel_step(channels_dense(p) ? plan->mixing_block : s.total);
     dsc_int columns = group_columns(plan->mixing_block);
-    scratch.group = scratch.bias + columns;
+    scratch.square = scratch.bias + columns;
+    scratch.group = scratch.square + FEW_PIXELS * MIX_VECTORS * LANES;
     scratch.panel = aligned(scratch.group + plan->mixing_block * columns);
     scratch.strips = scratch.panel;
     if (!is_pointwise(p))
@@ -196,9 +201,69 @@ static void fill_group(const dsc_problem *p, const output_tile *t, const panel_s
         group_fetched(p, m, x, scratch->group);
 }
 
+static void pack_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int count, real *packed)
+{
+    const real *bias = (const real *)p->mixing_bias.data;
+    for (dsc_int i = 0; i < round_up(count, LANES); ++i)
+        packed[i] = bias && i < count ? bias[image * p->mixing_bias.batch + (first + i) * p->mixing_bias.step] : 0;
+}
+
+/* The next group of outputs as columns of the product: their weights transposed, and their biases. */
+static void start_outputs(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int o, mixing_tile *m,
+                          const separable_scratch *scratch)
+{
+    const real *weights = (const real *)p->mixing.data + image * p->mixing.batch + first * p->mixing.column;
+    const dsc_int whole = block_vectors(p->outputs, p->outputs - o) * LANES;
+    m->width = at_most(p->outputs - o, whole);
+    m->b = scratch->group;
+    m->column_bias = scratch->bias;
+    transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m->width, m->depth, scratch->group, whole);
+    pack_bias(p, image, o, m->width, scratch->bias);
+}
+
+/* Planar, where the pixels of a tile would leave many lanes of the last vector empty: outputs are the columns of the product,
+ * and its result is transposed. */
+static void mix_few_pixels(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
+                           const separable_scratch *scratch)
+{
+    real *y = (real *)place_of(p, t, 0, 0);
+    const real *a = scratch->panel;
+    m.a_row = 1, m.a_step = scratch->step;
+    if (is_pointwise(p)) {
+        a = (const real *)element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
+                                                    t->row * p->x.step[1] + t->column * p->x.step[2]);
+        m.a_row = p->x.step[2], m.a_step = p->x.channel;
+    }
+    m.a = a;
+    m.y = scratch->square, m.y_column = 1;
+    for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += m.width) {
+        start_outputs(p, t->image, first, o, &m, scratch);
+        m.y_row = m.width;
+        if (m.resume)
+            transpose(y + o * p->y.channel, p->y.channel, 1, m.width, s->width, scratch->square, m.width);
+        mix(&m, s->width);
+        transpose_into(scratch->square, m.width, s->width, m.width, y + o * p->y.channel, p->y.channel);
+    }
+}
+
+/* Does that cost less? Transposing weights costs about as much as some more pixels would, transposing results as much as
+ * some more channels. */
+static bool few_pixels(const dsc_problem *p, const panel_shape *s, dsc_int depth)
+{
+    if (!s->flat || !is_native(p) || s->width > FEW_PIXELS || p->outputs < LANES || p->y.step[2] != 1)
+        return false;
+    const double outputs = (double)p->outputs, width = (double)s->width;
+    const double transposed = (width + TRANSPOSING) * (double)round_up(p->outputs, LANES) * (double)depth;
+    return (double)round_up(s->width, LANES) * outputs * (double)depth > transposed + TRANSPOSING_RESULTS * width * outputs;
+}
+
 static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
                        const separable_scratch *scratch)
 {
+    if (few_pixels(p, s, m.depth)) {
+        mix_few_pixels(p, t, s, m, first, scratch);
+        return;
+    }
     const real *bias = (const real *)p->mixing_bias.data;
     const dsc_int columns = group_columns(m.depth);
     m.row_bias = bias ? bias + t->image * p->mixing_bias.batch : NULL;
@@ -220,28 +285,15 @@ static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_s
     }
 }
 
-static void pack_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int count, real *packed)
-{
-    const real *bias = (const real *)p->mixing_bias.data;
-    for (dsc_int i = 0; i < round_up(count, LANES); ++i)
-        packed[i] = bias && i < count ? bias[image * p->mixing_bias.batch + (first + i) * p->mixing_bias.step] : 0;
-}
-
 /* Pixels of a tile are rows of the product: all at once where they are evenly spaced, else image row by image row. */
 static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_tile m, dsc_int first, const real *a,
                             dsc_int a_line, const separable_scratch *scratch)
 {
-    const real *weights = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
     bool flat = t->rows == 1 || (a_line == t->columns * m.a_row && p->y.step[1] == t->columns * p->y.step[2]);
     dsc_int lines = flat ? 1 : t->rows, pixels = flat ? t->rows * t->columns : t->columns;
-    m.b = scratch->group;
-    m.column_bias = scratch->bias;
     m.y_row = p->y.step[2], m.y_column = p->y.channel;
     for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += m.width) {
-        dsc_int whole = block_vectors(p->outputs, p->outputs - o) * LANES;
-        m.width = at_most(p->outputs - o, whole);
-        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m.width, m.depth, scratch->group, whole);
-        pack_bias(p, t->image, o, m.width, scratch->bias);
+        start_outputs(p, t->image, first, o, &m, scratch);
         for (dsc_int i = 0; i < lines; ++i) {
             m.a = a + i * a_line;
             m.y = (real *)place_of(p, t, i, 0) + o * p->y.channel;

@@ -40,6 +40,30 @@ static void copy_padded(const real *source, dsc_int rows, real *target, dsc_int 
         target[r] = source[rows - 1];
 }
 
+/* Where the square after the one at `at` begins: the last one ends with the `count` rows or columns and overlaps another. */
+static dsc_int next_square(dsc_int at, dsc_int count)
+{
+    return at + LANES < count ? at_most(at + LANES, count - LANES) : count;
+}
+
+/* At least a square of rows and of columns, columns dense. Rows that share an alignment are loaded by whole lines: where they
+ * are a page apart, they compete for one set of the first-level cache, which holds fewer lines than a square has rows. */
+static void transpose_squares(const real *source, dsc_int source_row, dsc_int rows, dsc_int columns, real *target,
+                              dsc_int width)
+{
+    const dsc_int ahead = (dsc_int)((uintptr_t)source / sizeof(real) % LANES);
+    const dsc_int skip = source_row % LANES == 0 && ahead > 0 && columns >= 2 * LANES ? LANES - ahead : LANES;
+    for (dsc_int r = 0; r < rows; r = next_square(r, rows)) {
+        const real *row = source + r * source_row;
+        transpose_square(row, source_row, target + r, width);
+        for (dsc_int c = LANES < columns ? at_most(skip, columns - LANES) : columns; c < columns; c = next_square(c, columns))
+            transpose_square(row + c, source_row, target + c * width + r, width);
+    }
+    for (dsc_int c = 0; c < columns && rows < width; ++c)
+        for (dsc_int r = rows; r < width; ++r)
+            target[c * width + r] = target[c * width + rows - 1];
+}
+
 /* The same for any rows x columns of a source of any steps. Target rows are padded to `width` with copies of the last
  * source row: lanes that compute on them then raise no floating-point flag that a real lane does not. */
 static void transpose(const real *source, dsc_int source_row, dsc_int source_column, dsc_int rows, dsc_int columns,
@@ -50,15 +74,30 @@ static void transpose(const real *source, dsc_int source_row, dsc_int source_col
             copy_padded(source + c * source_column, rows, target + c * width, width);
         return;
     }
-    dsc_int squares = source_column == 1 ? columns / LANES * LANES : 0, full = rows / LANES * LANES;
-    for (dsc_int r = 0; r < full; r += LANES)
-        for (dsc_int c = 0; c < squares; c += LANES)
-            transpose_square(source + r * source_row + c, source_row, target + c * width + r, width);
+    if (source_column == 1 && rows >= LANES && columns >= LANES) {
+        transpose_squares(source, source_row, rows, columns, target, width);
+        return;
+    }
     for (dsc_int r = 0; r < width; ++r) {
         const real *row = source + at_most(r, rows - 1) * source_row;
-        for (dsc_int c = r < full ? squares : 0; c < columns; ++c)
+        for (dsc_int c = 0; c < columns; ++c)
             target[c * width + r] = row[c * source_column];
     }
+}
+
+/* target[c * target_row + r] = source[r * source_row + c], nothing beyond. */
+static void transpose_into(const real *source, dsc_int source_row, dsc_int rows, dsc_int columns, real *target,
+                           dsc_int target_row)
+{
+    if (rows >= LANES && columns >= LANES) {
+        for (dsc_int r = 0; r < rows; r = next_square(r, rows))
+            for (dsc_int c = 0; c < columns; c = next_square(c, columns))
+                transpose_square(source + r * source_row + c, source_row, target + c * target_row + r, target_row);
+        return;
+    }
+    for (dsc_int c = 0; c < columns; ++c)
+        for (dsc_int r = 0; r < rows; ++r)
+            target[c * target_row + r] = source[r * source_row + c];
 }
 
 #endif
