@@ -71,6 +71,14 @@ INLINE vec v_zip_high(vec a, vec b) { return SHUFFLE(a, b, ZIP_HIGH); }
 INLINE vec v_even(vec a, vec b) { return SHUFFLE(a, b, EVEN); }
 INLINE vec v_odd(vec a, vec b) { return SHUFFLE(a, b, ODD); }
 
+/* Lanes n, n + 1, ... of the pair. */
+#define FROM_1(i) ((i) + 1)
+#define FROM_2(i) ((i) + 2)
+#define FROM_3(i) (((i) + 3) % (2 * LANE_COUNT))
+INLINE vec v_shift_1(vec a, vec b) { return SHUFFLE(a, b, FROM_1); }
+INLINE vec v_shift_2(vec a, vec b) { return SHUFFLE(a, b, FROM_2); }
+INLINE vec v_shift_3(vec a, vec b) { return SHUFFLE(a, b, FROM_3); }
+
 #ifdef VECTOR_MASKS
 #include VECTOR_MASKS
 #else

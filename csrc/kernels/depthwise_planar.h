@@ -5,7 +5,7 @@
 #ifndef DSCONV_DEPTHWISE_PLANAR_H
 #define DSCONV_DEPTHWISE_PLANAR_H
 
-#include "depthwise_rolling.h"
+#include "depthwise_kinds.h"
 #include "strip.h"
 
 enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
@@ -134,7 +134,7 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
     dsc_int step = e->stride[2], x_step = s->padded ? 1 : step, reach = (e->kernel[2] - 1) * e->dilation[2];
     for (dsc_int done = 0; done < r->columns;) {
         dsc_int left = r->columns - done, start = (r->column + done) * step - e->low[2];
-        dsc_int vectors = at_most(divide_up(left, LANES), by_two(rolling) ? 2 : TILE_VECTORS);
+        dsc_int vectors = at_most(divide_up(left, LANES), halves(rolling) ? 2 : TILE_VECTORS);
         bool masked = needs_mask(r, s, start, vectors);
         if (masked && vectors > 2 && start + LANES < 0)
             vectors = 1;
@@ -168,7 +168,7 @@ static void run_rows(const plane_region *r, const plane_source *s, depthwise_til
     if (e->mode != DSC_ZEROS)
         t->top = 0, t->height = INT64_MAX;
     t->rows = rows;
-    t->row_first = 0, t->row_last = (rows - 1) * (by_two(rolling) ? 2 : 1) + e->kernel[1];
+    t->row_first = 0, t->row_last = (rows - 1) * (halves(rolling) ? 2 : 1) + e->kernel[1];
     if (e->mode == DSC_ZEROS)
         clip_taps(position, row_tap_step(e), t->row_last, e->in[1], 0, &t->row_first, &t->row_last);
     if (rolling != NOT_ROLLING)
@@ -195,15 +195,7 @@ static int choose_rolling(const plane_region *r, const plane_source *s, bool one
     bool by_one = rows_share(e) && e->stride[2] == 1;
     if ((!by_one && !half) || e->kernel[2] > ROLLING_COLUMNS)
         return NOT_ROLLING;
-    switch (e->kernel[1]) {
-    case 1: return half || r->rows == 1 ? NOT_ROLLING : e->kernel[2] == 1 && one_slice ? ROLLING_1_1 : ROLLING_1;
-    case 2: return half ? NOT_ROLLING : one_slice && e->kernel[2] == 2 ? ROLLING_2_2 : ROLLING_2;
-    case 3: return half ? ROLLING_3_BY_TWO : one_slice && e->kernel[2] == 3 ? ROLLING_3_3 : ROLLING_3;
-    case 4: return half ? NOT_ROLLING : ROLLING_4;
-    case 5: return half ? ROLLING_5_BY_TWO : ROLLING_5;
-    case 7: return half ? ROLLING_7_BY_TWO : ROLLING_7;
-    default: return NOT_ROLLING;
-    }
+    return half ? halving_kind(e) : rolling_kind(e, r->rows, one_slice);
 }
 
 /* Output rows that are one row tap apart share input: tiles take rows `apart` steps from each other. */

@@ -246,94 +246,6 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
         roll_plane(&t, k, edges);
 }
 
-/* The lanes of the two vectors that each vector of a tile is made of, for a pair of column taps. */
-typedef mask pair_edges[2][2];
-
-/* Lanes `2 * l` and `2 * l + 1` of a pair of vectors that starts at a column tap. */
-INLINE void load_pair(const real *p, const int masked, const mask *pair, vec *even, vec *odd)
-{
-    vec low = masked ? v_load_masked(p, pair[0]) : v_load(p);
-    vec high = masked ? v_load_masked(p + LANES, pair[1]) : v_load(p + LANES);
-    V_KEEP(low);
-    V_KEEP(high);
-    *even = v_even(low, high);
-    *odd = v_odd(low, high);
-}
-
-/* Input row 2 * step + phase of a plane with stride 2 into sums[i] of output step - i, i in [first, last]. Column taps
- * are taken in pairs: one load of two vectors serves both. Masked: lanes outside are zero, all taps are finite. */
-INLINE void roll_row_by_two(const depthwise_tile *t, const int KH, const int phase, const int V, const int masked,
-                            dsc_int step, int first, int last, pair_edges *pairs, vec (*sums)[TILE_VECTORS])
-{
-    for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
-        const real *x = t->x + (2 * step + phase) * t->row + s.x, *taps = t->taps + s.taps;
-        for (dsc_int c = 0; c < t->column_last; c += 2) {
-            vec even[2], odd[2];
-            UNROLL
-            for (int v = 0; v < V; ++v)
-                load_pair(x + c + 2 * v * LANES, masked, pairs[c / 2][v > 0], &even[v], &odd[v]);
-            UNROLL
-            for (int i = 0; 2 * i + phase < KH; ++i) {
-                const real *tap = taps + (2 * i + phase) * t->tap_row + c * t->tap_column;
-                if (i < first || i > last)
-                    continue;
-                add_row(sums[i], V, 0, NULL, even, v_spread(tap[0]));
-                if (c + 1 < t->column_last)
-                    add_row(sums[i], V, 0, NULL, odd, v_spread(tap[t->tap_column]));
-            }
-        }
-    }
-}
-
-/* One plane with stride 2: sums[i] belongs to output step - i. */
-INLINE void roll_plane_by_two(const depthwise_tile *t, const int KH, const int V, const int masked, pair_edges *pairs)
-{
-    const int live = (KH + 1) / 2;
-    const vec bias = v_spread(*t->bias);
-    vec sums[ROLLING_ROWS][TILE_VECTORS];
-    UNROLL
-    for (int i = 0; i < live; ++i) {
-        UNROLL
-        for (int v = 0; v < V; ++v)
-            sums[i][v] = bias;
-    }
-    for (dsc_int step = 0; step < t->rows + live - 1; ++step) {
-        int first = step >= t->rows ? (int)(step - t->rows + 1) : 0, last = step < live - 1 ? (int)step : live - 1;
-        announce_row(t->x + (2 * step + AHEAD) * t->row, 0, 2 * V);
-        announce_row(t->x + (2 * step + AHEAD + 1) * t->row, 0, 2 * V);
-        announce_row(t->y + (step - (live - 1) + AHEAD / 2) * t->y_row, 1, V);
-        if (2 * step >= t->row_first && 2 * step < t->row_last)
-            roll_row_by_two(t, KH, 0, V, masked, step, first, last, pairs, sums);
-        if (2 * step + 1 >= t->row_first && 2 * step + 1 < t->row_last)
-            roll_row_by_two(t, KH, 1, V, masked, step, first, last, pairs, sums);
-        if (step >= live - 1)
-            store_row(t, V, t->y + (step - (live - 1)) * t->y_row, sums[live - 1]);
-        UNROLL
-        for (int v = 0; v < V; ++v) {
-            UNROLL
-            for (int i = live - 1; i > 0; --i)
-                sums[i][v] = sums[i - 1][v];
-            sums[0][v] = bias;
-        }
-    }
-}
-
-INLINE void roll_by_two(const depthwise_tile *tile, const int KH, const int V, const int masked)
-{
-    const epilogue finish = *tile->finish;
-    depthwise_tile t = *tile;
-    pair_edges pairs[ROLLING_COLUMNS / 2 + 1];
-    t.finish = &finish;
-    if (masked)
-        for (dsc_int c = 0; c < t.column_last; c += 2)
-            for (int half = 0; half < 2 * V; ++half)
-                pairs[c / 2][half / 2][half % 2] =
-                    v_mask(t.inside_low - c - half * LANES,
-                           at_most(t.inside_high, 2 * t.width + t.column_last) - c - half * LANES);
-    for (dsc_int plane = 0; plane < t.planes; ++plane, next_plane(&t))
-        roll_plane_by_two(&t, KH, V, masked, pairs);
-}
-
 /* Whatever is not dense, or has no edges to speak of, is rare enough to share a function. */
 #define ROLL_ANY(KH, KW, V) \
     static __attribute__((noinline)) void roll_##KH##_##KW##_##V##_any(const depthwise_tile *t) \
@@ -366,30 +278,5 @@ INLINE void roll_by_two(const depthwise_tile *tile, const int KH, const int V, c
 #endif
 
 ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS(5, 0) ROLLS(7, 0)
-
-#define ROLL_BY_TWO(KH, V) \
-    static void roll_##KH##_by_two_##V(const depthwise_tile *t) { roll_by_two(t, KH, V, 0); } \
-    static void roll_##KH##_by_two_##V##_edges(const depthwise_tile *t) { roll_by_two(t, KH, V, 1); }
-#define BY_TWO_ENTRY(KH, V) {roll_##KH##_by_two_##V, roll_##KH##_by_two_##V##_edges}
-#define BY_TWO_ENTRIES(KH) {BY_TWO_ENTRY(KH, 1), BY_TWO_ENTRY(KH, 2)}
-
-ROLL_BY_TWO(3, 1) ROLL_BY_TWO(3, 2) ROLL_BY_TWO(5, 1) ROLL_BY_TWO(5, 2) ROLL_BY_TWO(7, 1) ROLL_BY_TWO(7, 2)
-
-enum {
-    ROLLING_1_1, ROLLING_1, ROLLING_2_2, ROLLING_2, ROLLING_3_3, ROLLING_3, ROLLING_4, ROLLING_5, ROLLING_7, ROLLING_3_BY_TWO, ROLLING_5_BY_TWO,
-    ROLLING_7_BY_TWO, NOT_ROLLING
-};
-
-/* [kind][vectors - 1][edges] */
-static const tile_function rolling_table[NOT_ROLLING][TILE_VECTORS][2] = {
-    ROLL_ENTRIES(1, 1), ROLL_ENTRIES(1, 0), ROLL_ENTRIES(2, 2), ROLL_ENTRIES(2, 0), ROLL_ENTRIES(3, 3), ROLL_ENTRIES(3, 0),
-    ROLL_ENTRIES(4, 0), ROLL_ENTRIES(5, 0), ROLL_ENTRIES(7, 0),
-    BY_TWO_ENTRIES(3), BY_TWO_ENTRIES(5), BY_TWO_ENTRIES(7),
-};
-
-static bool by_two(int rolling)
-{
-    return rolling >= ROLLING_3_BY_TWO && rolling != NOT_ROLLING;
-}
 
 #endif
