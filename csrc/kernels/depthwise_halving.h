@@ -179,9 +179,9 @@ INLINE void halve(const depthwise_tile *tile, const roll_kind k)
 
 /* One depth tap, results dense, rows enough for the first and the last steps to have outputs of their own, and both rows of
  * all other steps present. */
-static bool halves_densely(const depthwise_tile *t, const roll_kind k)
+static bool halves_densely(const depthwise_tile *t, dsc_int kernel_rows)
 {
-    const int before = live_halved(k) - 1;
+    const dsc_int before = (kernel_rows + 1) / 2 - 1;
     return t->y_column == 1 && t->rows >= before && t->row_first <= 2 * before && t->row_last >= 2 * t->rows &&
            t->summands == 1 && t->depth_last - t->depth_first == 1;
 }
@@ -252,24 +252,21 @@ INLINE void halve_densely(const depthwise_tile *tile, const roll_kind k)
         halve_dense_plane(&t, k, &finish, far, stored, masks);
 }
 
-#define HALVE_ANY(KH, V) \
-    static __attribute__((noinline)) void halve_##KH##_##V##_any(const depthwise_tile *t) { halve(t, (roll_kind){KH, 0, V, 1}); }
+#define HALVE_ANY(KH) \
+    static __attribute__((noinline)) void halve_##KH##_any(const depthwise_tile *t) { halve(t, (roll_kind){KH, 0, 1, 1}); }
 #if FEW_TILES
 #define HALVE_SQUARE(K, V)
-#define HALVE_NAMES(K, V) {halve_##K##_##V##_any, halve_##K##_##V##_any}
+#define HALVE_NAME(K, V) halve_##K##_any
 #else
 #define HALVE_SQUARE(K, V) \
-    static __attribute__((noinline)) void halve_##K##_##V##_dense(const depthwise_tile *t) \
-    { halve_densely(t, (roll_kind){K, K, V, 1}); } \
-    static void halve_##K##_##V(const depthwise_tile *t) \
-    { halves_densely(t, (roll_kind){K, K, V, 1}) ? halve_##K##_##V##_dense(t) : halve_##K##_##V##_any(t); }
-#define HALVE_NAMES(K, V) {halve_##K##_##V, halve_##K##_##V}
+    static __attribute__((noinline)) void halve_##K##_##V(const depthwise_tile *t) { halve_densely(t, (roll_kind){K, K, V, 1}); }
+#define HALVE_NAME(K, V) halve_##K##_##V
 #endif
-#define HALVE(K) HALVE_ANY(K, 1) HALVE_ANY(K, 2) HALVE_SQUARE(K, 1) HALVE_SQUARE(K, 2)
+#define HALVE(K) HALVE_ANY(K) HALVE_SQUARE(K, 1) HALVE_SQUARE(K, 2)
 HALVE(3) HALVE(5) HALVE(7)
 
-#define HALVE_ENTRIES(K) {HALVE_NAMES(K, 1), HALVE_NAMES(K, 2)}
-#define HALVE_ANY_NAMES(K, V) {halve_##K##_##V##_any, halve_##K##_##V##_any}
-#define HALVE_ANY_ENTRIES(K) {HALVE_ANY_NAMES(K, 1), HALVE_ANY_NAMES(K, 2)}
+/* A kernel that is not square, or a tile that is not dense, takes a vector at a time. */
+#define HALVE_ANY_ENTRIES(K) {{halve_##K##_any, halve_##K##_any}}
+#define HALVE_ENTRIES(K) {{HALVE_NAME(K, 1), HALVE_NAME(K, 1)}, {HALVE_NAME(K, 2), HALVE_NAME(K, 2)}}
 
 #endif

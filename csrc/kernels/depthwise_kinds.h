@@ -6,19 +6,19 @@
 
 enum {
     ROLLING_1_1, ROLLING_1, ROLLING_2_2, ROLLING_2, ROLLING_3_3, ROLLING_3, ROLLING_4, ROLLING_5, ROLLING_7,
-    HALVING_3_3, HALVING_3, HALVING_5_5, HALVING_5, HALVING_7_7, HALVING_7, NOT_ROLLING
+    HALVING_3, HALVING_5, HALVING_7, HALVING_3_3, HALVING_5_5, HALVING_7_7, NOT_ROLLING
 };
 
 /* [kind][vectors - 1][edges] */
 static const tile_function rolling_table[NOT_ROLLING][TILE_VECTORS][2] = {
     ROLL_ENTRIES(1, 1), ROLL_ENTRIES(1, 0), ROLL_ENTRIES(2, 2), ROLL_ENTRIES(2, 0), ROLL_ENTRIES(3, 3), ROLL_ENTRIES(3, 0),
     ROLL_ENTRIES(4, 0), ROLL_ENTRIES(5, 0), ROLL_ENTRIES(7, 0),
-    HALVE_ENTRIES(3), HALVE_ANY_ENTRIES(3), HALVE_ENTRIES(5), HALVE_ANY_ENTRIES(5), HALVE_ENTRIES(7), HALVE_ANY_ENTRIES(7),
+    HALVE_ANY_ENTRIES(3), HALVE_ANY_ENTRIES(5), HALVE_ANY_ENTRIES(7), HALVE_ENTRIES(3), HALVE_ENTRIES(5), HALVE_ENTRIES(7),
 };
 
 static bool halves(int rolling)
 {
-    return rolling >= HALVING_3_3 && rolling != NOT_ROLLING;
+    return rolling >= HALVING_3 && rolling != NOT_ROLLING;
 }
 
 /* For these kernel rows and stride 2 in both axes. */
@@ -31,6 +31,16 @@ static int halving_kind(const dsc_extent *e)
     case 7: return square ? HALVING_7_7 : HALVING_7;
     default: return NOT_ROLLING;
     }
+}
+
+/* Vectors of the widest tile that has a function for these rows; *rolling becomes the kind to use for them. */
+static dsc_int most_vectors(int *rolling, const depthwise_tile *t)
+{
+    if (!halves(*rolling))
+        return rolls_densely(t, t->kernel_rows) ? TILE_VECTORS : at_most(TILE_VECTORS, ANY_VECTORS);
+    if (*rolling >= HALVING_3_3 && (FEW_TILES || !halves_densely(t, t->kernel_rows)))
+        *rolling -= HALVING_3_3 - HALVING_3;
+    return *rolling >= HALVING_3_3 ? HALVED_VECTORS : 1;
 }
 
 /* For these kernel rows and rows that share input; `one_slice`: one depth tap of one input. */

@@ -132,9 +132,10 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
 {
     const dsc_extent *e = r->e;
     dsc_int step = e->stride[2], x_step = s->padded ? 1 : step, reach = (e->kernel[2] - 1) * e->dilation[2];
+    const dsc_int most = most_vectors(&rolling, t);
     for (dsc_int done = 0; done < r->columns;) {
         dsc_int left = r->columns - done, start = (r->column + done) * step - e->low[2];
-        dsc_int vectors = at_most(divide_up(left, LANES), halves(rolling) ? 2 : TILE_VECTORS);
+        dsc_int vectors = at_most(divide_up(left, LANES), most);
         bool masked = needs_mask(r, s, start, vectors);
         if (masked && vectors > 2 && start + LANES < 0)
             vectors = 1;
@@ -214,7 +215,7 @@ static void run_region(const plane_region *r, const plane_source *s, depthwise_t
         for (dsc_int row = first, rows; row < r->rows; row += rows * apart) {
             rows = divide_up(r->rows - row, apart);
             if (rolling == NOT_ROLLING)
-                rows = rows >= TILE_ROWS && most == TILE_ROWS ? TILE_ROWS : rows >= 2 && most >= 2 ? 2 : 1;
+                rows = rows >= TILE_ROWS && most == TILE_ROWS ? TILE_ROWS : share && rows >= 2 && most >= 2 ? 2 : 1;
             run_rows(r, s, t, rolling, share && rows > 1 ? SHARED : single, r->row + row, rows);
         }
 }

@@ -174,8 +174,9 @@ INLINE void roll_plane(const depthwise_tile *t, const roll_kind k, column_edges 
 
 /* Enough rows for the first and the last to have outputs of their own, all others present, and results dense: nothing but
  * whether the first and the last rows exist need be asked. */
-static bool rolls_densely(const depthwise_tile *t, dsc_int before)
+static bool rolls_densely(const depthwise_tile *t, dsc_int kernel_rows)
 {
+    const dsc_int before = kernel_rows - 1;
     return t->y_column == 1 && t->rows >= before && t->row_first <= before && t->row_last >= t->rows;
 }
 
@@ -246,32 +247,37 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
         roll_plane(&t, k, edges);
 }
 
-/* Whatever is not dense, or has no edges to speak of, is rare enough to share a function. */
+/* Whatever is not dense, or has no edges to speak of, is rare enough to share functions of one and two vectors. */
+#define ANY_VECTORS 2
 #define ROLL_ANY(KH, KW, V) \
     static __attribute__((noinline)) void roll_##KH##_##KW##_##V##_any(const depthwise_tile *t) \
     { roll(t, (roll_kind){KH, KW, V, 1}); }
+#define ROLL_DENSE(KH, KW, V, masked, name) \
+    static __attribute__((noinline)) void name##_dense(const depthwise_tile *t) \
+    { roll_densely(t, (roll_kind){KH, KW, V, masked}); }
+#define ROLL_EITHER(KH, KW, V, masked, name) \
+    ROLL_DENSE(KH, KW, V, masked, name) \
+    static void name(const depthwise_tile *t) { rolls_densely(t, KH) ? name##_dense(t) : roll_##KH##_##KW##_##V##_any(t); }
+
 #if FEW_TILES
 #define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_any, roll_##KH##_##KW##_##V##_any}
+#elif defined VECTOR_FREE_MASKS
+#define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V) ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V)
+#define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V}
 #else
-#define ROLL_DENSE(KH, KW, V, masked, name) \
-    static __attribute__((noinline)) void name##_dense(const depthwise_tile *t) \
-    { roll_densely(t, (roll_kind){KH, KW, V, masked}); } \
-    static void name(const depthwise_tile *t) \
-    { rolls_densely(t, KH - 1) ? name##_dense(t) : roll_##KH##_##KW##_##V##_any(t); }
-#define ROLL_EDGES(KH, KW, V) ROLL_ANY(KH, KW, V) ROLL_DENSE(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges)
-#ifdef VECTOR_FREE_MASKS
-#define ROLL(KH, KW, V) ROLL_EDGES(KH, KW, V)
-#define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}
-#else
-#define ROLL(KH, KW, V) ROLL_EDGES(KH, KW, V) ROLL_DENSE(KH, KW, V, 0, roll_##KH##_##KW##_##V)
+#define ROLL(KH, KW, V) \
+    ROLL_ANY(KH, KW, V) ROLL_EITHER(KH, KW, V, 0, roll_##KH##_##KW##_##V) \
+    ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V##_edges}
 #endif
-#endif
+
 #if TILE_VECTORS == 4
-#define ROLLS(KH, KW) ROLL(KH, KW, 1) ROLL(KH, KW, 2) ROLL(KH, KW, 3) ROLL(KH, KW, 4)
+#define ROLL_WIDE(KH, KW, V) ROLL_DENSE(KH, KW, V, 1, roll_##KH##_##KW##_##V)
+#define WIDE_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_dense, roll_##KH##_##KW##_##V##_dense}
+#define ROLLS(KH, KW) ROLL(KH, KW, 1) ROLL(KH, KW, 2) ROLL_WIDE(KH, KW, 3) ROLL_WIDE(KH, KW, 4)
 #define ROLL_ENTRIES(KH, KW) \
-    {ROLL_ENTRY(KH, KW, 1), ROLL_ENTRY(KH, KW, 2), ROLL_ENTRY(KH, KW, 3), ROLL_ENTRY(KH, KW, 4)}
+    {ROLL_ENTRY(KH, KW, 1), ROLL_ENTRY(KH, KW, 2), WIDE_ENTRY(KH, KW, 3), WIDE_ENTRY(KH, KW, 4)}
 #else
 #define ROLLS(KH, KW) ROLL(KH, KW, 1) ROLL(KH, KW, 2)
 #define ROLL_ENTRIES(KH, KW) {ROLL_ENTRY(KH, KW, 1), ROLL_ENTRY(KH, KW, 2)}

@@ -285,25 +285,24 @@ typedef void (*tile_function)(const depthwise_tile *);
     {tile_##kind##_##R##_1, tile_##kind##_##R##_1_masked}, {tile_##kind##_##R##_2, tile_##kind##_##R##_2_masked}
 #endif
 
-TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 2) TILES(UNSHARED, 1)
-TILES(UNSHARED_BY_TWO, 4) TILES(UNSHARED_BY_TWO, 2) TILES(UNSHARED_BY_TWO, 1)
+TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 1)
+TILES(UNSHARED_BY_TWO, 4) TILES(UNSHARED_BY_TWO, 1)
 TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
 #if TILE_VECTORS == 4
-TILE(SHARED, 4, 4) TILE(SHARED, 2, 4) TILE(UNSHARED, 4, 4) TILE(UNSHARED, 2, 4)
+TILE(SHARED, 4, 4) TILE(SHARED, 2, 4) TILE(UNSHARED, 4, 4)
 TILE_MASKED(SHARED, 4, 4) TILE_MASKED(SHARED, 2, 4)
 #define tile_UNSHARED_4_4_masked NULL
-#define tile_UNSHARED_2_4_masked NULL
 #define ENTRIES_MORE(kind, R) {ENTRIES(kind, R), {tile_##kind##_##R##_4, tile_##kind##_##R##_4_masked}}
 #else
 #define ENTRIES_MORE(kind, R) {ENTRIES(kind, R)}
 #endif
 
-/* [kind][log2 rows][log2 vectors][masked]; single rows are never shared. */
+/* [kind][log2 rows][log2 vectors][masked]; single rows are never shared, and two rows always. */
 static const tile_function tile_table[3][3][4][2] = {
     [SHARED] = {{{NULL}}, ENTRIES_MORE(SHARED, 2), ENTRIES_MORE(SHARED, 4)},
     [UNSHARED] = {{ENTRIES(UNSHARED, 1), {tile_UNSHARED_1_4, NULL}, {tile_UNSHARED_1_8, NULL}},
-                  ENTRIES_MORE(UNSHARED, 2), ENTRIES_MORE(UNSHARED, 4)},
-    [UNSHARED_BY_TWO] = {{ENTRIES(UNSHARED_BY_TWO, 1)}, {ENTRIES(UNSHARED_BY_TWO, 2)}, {ENTRIES(UNSHARED_BY_TWO, 4)}},
+                  {{NULL}}, ENTRIES_MORE(UNSHARED, 4)},
+    [UNSHARED_BY_TWO] = {{ENTRIES(UNSHARED_BY_TWO, 1)}, {{NULL}}, {ENTRIES(UNSHARED_BY_TWO, 4)}},
 };
 
 /* Most vectors of a tile, as log2. */
