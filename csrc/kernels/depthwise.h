@@ -4,6 +4,7 @@
 
 #include "depthwise_plan.h"
 #include "window.h"
+#include "depthwise_twins.h"
 
 /* Where the planes of a tile's depthwise results go. */
 typedef struct { real *y; dsc_int plane, row, column; const epilogue *finish; } plane_target;
@@ -122,6 +123,25 @@ static void convert_planes(const dsc_problem *p, const dsc_plan *plan, const win
     }
 }
 
+/* The windows `even` and, if it is that one's twin, the next one as one. */
+static bool run_twins(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, const window *even, window_cursor *at,
+                      dsc_int first, dsc_int count, plane_target target)
+{
+    window odd;
+    window_cursor next = *at;
+    if (plan->path != IN_PLACE || target.column != 1 || even->spacing[2] != 2 || !next_window(p, t, &next, &odd) ||
+        !are_twins(even, &odd))
+        return false;
+    *at = next;
+    const dsc_int together = p->multiplier == 1 ? count : 1;
+    for (dsc_int done = 0; done < count; done += together, target.y += together * target.plane) {
+        plane_region r = region_of(p, even, first + done, together, &target);
+        plane_region other = region_of(p, &odd, first + done, together, &target);
+        depthwise_twins(&r, &other);
+    }
+    return true;
+}
+
 /* Depthwise output channels [first, first + count) of a tile, the first to `target`. */
 static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, dsc_int first,
                              dsc_int count, plane_target target, void *scratch)
@@ -134,6 +154,8 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
             convert_planes(p, plan, &w, first, count, target, scratch);
             continue;
         }
+        if (run_twins(p, plan, t, &w, &at, first, count, target))
+            continue;
         for (dsc_int done = 0, planes; done < count; done += planes, here.y += planes * here.plane) {
             planes = at_most(together, count - done);
             plane_region r = region_of(p, &w, first + done, planes, &here);
