@@ -71,6 +71,30 @@ INLINE vec v_zip_high(vec a, vec b) { return SHUFFLE(a, b, ZIP_HIGH); }
 INLINE vec v_even(vec a, vec b) { return SHUFFLE(a, b, EVEN); }
 INLINE vec v_odd(vec a, vec b) { return SHUFFLE(a, b, ODD); }
 
+/* Elements n, n + 3, n + 6, ... of three vectors: those that the first two have, then those of the third. */
+#define THIRD(i, n) (3 * (i) + (n))
+#define OF_TWO(i, n) (THIRD(i, n) < 2 * LANE_COUNT ? THIRD(i, n) : 0)
+#define OF_THREE(i, n) (THIRD(i, n) < 2 * LANE_COUNT ? (i) : THIRD(i, n) - LANE_COUNT)
+#define OF_TWO_0(i) OF_TWO(i, 0)
+#define OF_TWO_1(i) OF_TWO(i, 1)
+#define OF_TWO_2(i) OF_TWO(i, 2)
+#define OF_THREE_0(i) OF_THREE(i, 0)
+#define OF_THREE_1(i) OF_THREE(i, 1)
+#define OF_THREE_2(i) OF_THREE(i, 2)
+INLINE void v_split_3(const vec *v, vec *parts)
+{
+    parts[0] = SHUFFLE(SHUFFLE(v[0], v[1], OF_TWO_0), v[2], OF_THREE_0);
+    parts[1] = SHUFFLE(SHUFFLE(v[0], v[1], OF_TWO_1), v[2], OF_THREE_1);
+    parts[2] = SHUFFLE(SHUFFLE(v[0], v[1], OF_TWO_2), v[2], OF_THREE_2);
+}
+
+INLINE void v_split_4(const vec *v, vec *parts)
+{
+    vec even[2] = {v_even(v[0], v[1]), v_even(v[2], v[3])}, odd[2] = {v_odd(v[0], v[1]), v_odd(v[2], v[3])};
+    parts[0] = v_even(even[0], even[1]), parts[1] = v_even(odd[0], odd[1]);
+    parts[2] = v_odd(even[0], even[1]), parts[3] = v_odd(odd[0], odd[1]);
+}
+
 /* Lanes n, n + 1, ... of the pair. */
 #define FROM_1(i) ((i) + 1)
 #define FROM_2(i) ((i) + 2)
