@@ -1,0 +1,26 @@
+"""Weights in and out of files, and from other libraries' names and layouts into layers.
+
+Nothing here imports the libraries whose files it reads, and no file can run code.
+
+>>> import os, tempfile
+>>> import numpy as np
+>>> import dsconv as ds
+>>> net = ds.models.mobilenet_v3("small", num_classes=10, rng=0)
+>>> with tempfile.TemporaryDirectory() as directory:
+...     path = os.path.join(directory, "weights.npz")
+...     ds.io.save(net.state_dict(), path)
+...     again = ds.io.from_torch(ds.io.load(path), ds.models.mobilenet_v3("small", num_classes=10))
+>>> bool((again.parameters["classifier.linear.weight"] == net.parameters["classifier.linear.weight"]).all())
+True
+"""
+
+from .keras_layouts import from_keras
+from .torch_state import from_torch
+from .weights import load, save
+
+__all__ = [
+    "from_keras",
+    "from_torch",
+    "load",
+    "save",
+]
