@@ -241,7 +241,11 @@ _MAKERS = {"dict": _dict, "tuple": _size, "tensor": _tensor, "parameter": _param
 
 
 def _pushes(make):
-    return lambda machine, _: machine.stack.append(make(machine))
+    def push(machine, _):
+        made = make(machine)  # which may change the stack for another
+        machine.stack.append(made)
+
+    return push
 
 
 _OPCODES = {
