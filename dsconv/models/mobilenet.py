@@ -60,8 +60,8 @@ class MobileNetBlock(nn.Sequential):
 
 
 def mobilenet_v1(
-    width=1.0, *, depth=1.0, resolution=None, num_classes=1000, in_channels=3, separable=True, dropout=0.001,
-    **common,
+    width=1.0, *, depth=1.0, resolution=None, num_classes=1000, in_channels=3, activation="relu", separable=True,
+    dropout=0.001, **common,
 ):  # fmt: skip
     """MobileNet: a standard stem, then 13 `MobileNetBlock`, mean and linear classifier.
 
@@ -77,6 +77,8 @@ def mobilenet_v1(
         Of the square image that ``input_shape`` tells: an int in pixels, a float as a multiple of the
         published 224. The weights do not depend on it.
     num_classes, in_channels : int, optional
+    activation : str, optional
+        Of all stages; ``"relu6"`` where weights were trained with it, as TensorFlow's and timm's are.
     separable : bool, optional
         Whether the blocks are separable; with standard convolutions it is the twin in the paper's table 4.
     dropout : float, optional
@@ -113,10 +115,10 @@ def mobilenet_v1(
     stages = [[(out, {"stride": stride}) for stride in strides] for out, strides in plans]
 
     def block(channels, out, **words):
-        return MobileNetBlock(channels, out, separable=separable, **words)
+        return MobileNetBlock(channels, out, activation=activation, separable=separable, **words)
 
     children = {
-        "stem": common.conv(in_channels, channels, 3, stride=2, activation="relu"),
+        "stem": common.conv(in_channels, channels, 3, stride=2, activation=activation),
         "stages": stack(block, channels, stages, common),
         "pool": common.pool(),
         "classifier": common.classifier(rounded(1024, width), num_classes, dropout),
