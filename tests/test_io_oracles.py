@@ -52,11 +52,11 @@ TIMM = {
 
 
 def lively(net):
-    """Random statistics too, and weights of a size that keeps logits near 1."""
+    """Random statistics too, and scales small enough that a deep network does not blow rounding up."""
     torch.manual_seed(7)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.7, 1.3)
+            torch.nn.init.uniform_(module.weight, 0.3, 0.7)
             torch.nn.init.normal_(module.bias, 0, 0.3)
             torch.nn.init.normal_(module.running_mean, 0, 0.3)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)

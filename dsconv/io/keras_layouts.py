@@ -119,7 +119,9 @@ def from_keras(weights, layer, mapping=None):
         check_names(weights, "weights")
         given, names = weights, renamed(weights, {} if mapping is None else mapping)
     given = {key: np.asarray(value) for key, value in given.items()}
-    return write(layer, given, names, lambda entry, array: _turned(layouts[entry.name], entry, array), "weights")
+    return write(
+        layer, given, names, lambda entry, array: _turned(layouts[entry.name], entry, array), "weights"
+    )
 
 
 def _layout(entry):

@@ -15,9 +15,7 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 def read(file, size):
     """{name: array}."""
     with opened(file, size, compressed=True) as (members, archive):
-        return {
-            name.removesuffix(_ENDING): _array(archive, info, name) for name, info in members.items()
-        }
+        return {name.removesuffix(_ENDING): _array(archive, info, name) for name, info in members.items()}
 
 
 def _array(archive, info, name):

@@ -160,7 +160,9 @@ def _array(name, tensor, fetch):
     if any(type(each) is not int for each in numbers) or len(shape) != len(strides) or len(shape) > MOST_AXES:
         raise ValueError(f"{name!r}: shape and strides must be as many integers, at most {MOST_AXES}")
     if min(numbers) < 0:
-        raise ValueError(f"{name!r}: offset {offset}, shape {shape} and strides {strides} must not be negative")
+        raise ValueError(
+            f"{name!r}: offset {offset}, shape {shape} and strides {strides} must not be negative"
+        )
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     empty = 0 in shape
     # an expanded tensor is within its storage, but a copy of it would not be

@@ -122,7 +122,9 @@ class _Machine:
 
     def top(self, kind):
         if type(self.stack[-1]) is not kind:
-            raise ValueError(f"the pickle fills a {type(self.stack[-1]).__name__} as if it were a {kind.__name__}")
+            raise ValueError(
+                f"the pickle fills a {type(self.stack[-1]).__name__} as if it were a {kind.__name__}"
+            )
         return self.stack[-1]
 
     def since_mark(self):
@@ -227,7 +229,9 @@ def _size(lengths=None, *_):
 
 def _tensor(storage=None, offset=None, shape=None, strides=None):
     if [type(each) for each in (storage, offset, shape, strides)] != [Storage, int, tuple, tuple]:
-        raise ValueError("the pickle makes a tensor of something else than storage, offset, shape and strides")
+        raise ValueError(
+            "the pickle makes a tensor of something else than storage, offset, shape and strides"
+        )
     return Tensor(storage, offset, shape, strides)
 
 

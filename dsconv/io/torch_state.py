@@ -81,7 +81,10 @@ def _reshaped(entry, array):
     if array.shape == needed:
         return array
     # a transposed convolution has (C, M, *kernel) there too
-    if isinstance(entry.owner, (DepthwiseConv, SeparableConv)) and entry.attribute in ("weight", "depthwise_weight"):
+    if isinstance(entry.owner, (DepthwiseConv, SeparableConv)) and entry.attribute in (
+        "weight",
+        "depthwise_weight",
+    ):
         fits = array.shape == (prod(needed[:2]), 1, *needed[2:])
     else:
         fits = len(needed) == 2 and array.shape[:2] == needed and prod(array.shape[2:]) == 1
