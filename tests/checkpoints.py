@@ -1,4 +1,4 @@
-"""PyTorch checkpoints written opcode by opcode, without PyTorch, so that they can say what PyTorch never would."""
+"""PyTorch checkpoints written opcode by opcode, so that they can say what PyTorch never would."""
 
 import io
 import struct
@@ -41,12 +41,10 @@ def mapping(pairs, start=b"}"):
     return start + b"(" + b"".join(text(key) + value for key, value in pairs.items()) + b"u"
 
 
-def storage(key, cls="FloatStorage", count=4, **words):
-    parts = {
-        "word": text("storage"), "cls": name("torch", cls), "key": text(key), "device": text("cpu"),
-        "count": number(count),
-    }  # fmt: skip
-    return items(*(parts | words).values()) + b"Q"
+def storage(key, cls="FloatStorage", count=4, **others):
+    """A persistent id; `others` are pickled parts that take the place of ``part_0`` to ``part_4``."""
+    parts = [text("storage"), name("torch", cls), text(key), text("cpu"), number(count)]
+    return items(*(others.get(f"part_{place}", part) for place, part in enumerate(parts))) + b"Q"
 
 
 def tensor(where, shape, strides=None, offset=0, function="_rebuild_tensor_v2"):

@@ -44,10 +44,11 @@ def _check(info, size, compressed):
     if not stored and not (compressed and info.compress_type == zipfile.ZIP_DEFLATED):
         needed = "stored or deflated" if compressed else "stored"
         raise ValueError(f"{info.filename!r} is compressed (method {info.compress_type}), needed {needed}")
-    most = info.compress_size * (1 if stored else _MOST_DEFLATED)
-    if info.compress_size > size or info.file_size > most:
+    packed, unpacked = info.compress_size, info.file_size
+    whole = unpacked == packed if stored else unpacked <= packed * _MOST_DEFLATED
+    if packed > size or not whole:
         raise ValueError(
-            f"{info.filename!r} claims {info.file_size} bytes, in {info.compress_size} of a file of {size}"
+            f"{info.filename!r} claims {unpacked} bytes, stored in {packed} of a file of {size} bytes"
         )
 
 

@@ -27,9 +27,9 @@ _COUNT = 8  # bytes of the number of elements before each storage
 
 def read(file, size):
     """{name: array}."""
-    start = file.read(4)
+    start = file.read(2)
     file.seek(0)
-    return (_read_archive if start == b"PK\x03\x04" else _read_row)(file, size)
+    return (_read_archive if start == b"PK" else _read_row)(file, size)
 
 
 # ---- the two formats ----------------------------------------------------------------------------
@@ -93,6 +93,8 @@ def _places(file, size, storages):
         _check_bytes(storage, needed)
         places[storage.key] = position + _COUNT
         position += _COUNT + needed
+    if position != size:
+        raise ValueError(f"{size - position} bytes follow the last storage")
     return places
 
 
