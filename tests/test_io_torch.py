@@ -8,8 +8,8 @@ import pytest
 
 import dsconv as ds
 from dsconv import models, nn
-from dsconv.io import torch_names as namings
 from dsconv.io.entries import entries
+from dsconv.io.torch_names import NAMINGS, named
 
 from . import torch_names
 
@@ -63,13 +63,9 @@ def test_names_of_larger_networks(name):
     """The names that we expect of them, with PyTorch's shapes, are all that they have."""
     net = network_of(name, rng=0)
     own = {entry.name: entry for entry in entries(net)}
-    found = []
-    for table in namings.NAMINGS.values():
-        places = namings._places(list(own))
-        if all(place in table for place, _ in places.values()):
-            theirs = namings._named(list(own), places, table)
-            found.append(torch_names.digest({key: shape_there(own[ours], key) for key, ours in theirs.items()}))
-    assert KEPT["digests"][name] in found
+    found = [named(list(own), table) for table in NAMINGS.values()]
+    found = [{key: shape_there(own[ours], key) for key, ours in names.items()} for names in found]
+    assert KEPT["digests"][name] in map(torch_names.digest, found)
 
 
 def shape_there(entry, key):
@@ -142,6 +138,24 @@ def test_other_ranks(rank, rng):
     expected = state["depthwise_weight"].astype(np.float32).reshape(3, 2, *(5,) * rank)
     np.testing.assert_array_equal(layer.depthwise_weight, expected)
     np.testing.assert_array_equal(layer.pointwise_weight, state["pointwise_weight"].reshape(4, 6).astype(np.float32))
+
+
+def test_standard_transposed_convolution(rng):
+    """PyTorch has (C, O, *kernel) there, and where that could be either, a mapping must tell."""
+    theirs = rng.standard_normal((3, 4, 2, 5)).astype(np.float32)
+    for words in {"mapping": {}}, {"mapping": {"weight": "weight"}}, {}:
+        layer = ds.io.from_torch({"weight": theirs}, nn.ConvTranspose2d(3, 4, (2, 5), bias=False), **words)
+        np.testing.assert_array_equal(layer.weight, theirs.swapaxes(0, 1))
+    ours = {"weight": theirs.swapaxes(0, 1)}
+    layer = ds.io.from_torch(ours, nn.ConvTranspose2d(3, 4, (2, 5), bias=False))
+    np.testing.assert_array_equal(layer.weight, ours["weight"])
+    square = {"weight": rng.standard_normal((3, 3, 2, 2)).astype(np.float32)}
+    layer = ds.io.from_torch(square, nn.ConvTranspose2d(3, 3, 2, bias=False), {})
+    np.testing.assert_array_equal(layer.weight, square["weight"].swapaxes(0, 1))
+    with pytest.raises(ValueError, match="in ours: mapping={} says that it is PyTorch's, load_state_dict"):
+        ds.io.from_torch(square, nn.ConvTranspose2d(3, 3, 2, bias=False))
+    with pytest.raises(ValueError, match="misshapen"):
+        ds.io.from_torch(ours, nn.ConvTranspose2d(3, 4, (2, 5), bias=False), {})
 
 
 class Tensor:

@@ -28,9 +28,9 @@ def entries(layer):
     return [entry for group in groups.values() for entry in group]
 
 
-def check_names(given, argument):
+def check_names(given, argument, needed="a dict"):
     if not hasattr(given, "items"):
-        raise TypeError(f"{argument}: expected a dict of arrays, got {type(given).__name__}")
+        raise TypeError(f"{argument}: expected {needed} of arrays, got {type(given).__name__}")
     for name in given:
         if not isinstance(name, str):
             raise TypeError(f"{argument}: the names must be strings, got {name!r}")
@@ -45,7 +45,7 @@ def renamed(keys, mapping):
     return {key: mapping.get(key, key) for key in keys}
 
 
-def write(layer, given, names, convert, argument):
+def write(layer, given, names, convert, argument, turned=""):
     """Write arrays of other names and layouts into a layer.
 
     Parameters
@@ -56,9 +56,12 @@ def write(layer, given, names, convert, argument):
     names : dict
         Their name to ours, of those given, and of others that may be missing; with None one is left out.
     convert : callable
-        ``convert(entry, array)`` gives the array in our layout, or None where its shape does not fit.
+        ``convert(entry, array)`` gives the array in our layout, None where its shape does not fit, or a str that
+        says what else is wrong.
     argument : str
         What the errors call `given`.
+    turned : str, optional
+        What they add to the shapes that are needed, which are ours.
 
     Returns
     -------
@@ -78,8 +81,9 @@ def write(layer, given, names, convert, argument):
             continue
         problem = _problem(key, array, name, own, source)
         value = None if problem else convert(own[name], array)
-        if problem is None and value is None:
-            problem = f"misshapen: {key} is {array.shape}, needed {own[name].array.shape}{_ours(key, name)}"
+        if problem is None and not isinstance(value, np.ndarray):
+            problem = f"misshapen: {key} is {array.shape}, needed {own[name].array.shape}{turned}{_ours(key, name)}"
+            problem += f"; {value}" if value else ""
         problems += [problem] if problem else []
         source.setdefault(name, key)
         ready[name] = value

@@ -9,13 +9,13 @@ from ..nn.standard_transposed import ConvTranspose
 from .entries import check_names, entries, renamed, write
 
 
-def _depthwise(array):
-    """``(*kernel, C, M)``."""
+def _first(array):
+    """``(*kernel, C, M)``, or ``(*kernel, O, C)`` of transposed convolutions."""
     return np.moveaxis(array, (-2, -1), (0, 1))
 
 
-def _last_first(array):
-    """``(*kernel, C, O)``, or ``(*kernel, O, C)`` of transposed convolutions, whose weights begin with C."""
+def _turned(array):
+    """``(*kernel, C, O)``."""
     return np.moveaxis(array, (-1, -2), (0, 1))
 
 
@@ -30,19 +30,19 @@ def _same(array):
 
 # by layer, what each of its attributes is called and looks like in Keras
 _LAYOUTS = (
-    (DepthwiseConv, {"weight": _depthwise, "bias": _same}),
+    (DepthwiseConv, {"weight": _first, "bias": _same}),
     (PointwiseConv, {"weight": _matrix, "bias": _same}),
     (
         SeparableConv,
         {
-            "depthwise_weight": _depthwise,
+            "depthwise_weight": _first,
             "pointwise_weight": _matrix,
             "depthwise_bias": _same,
             "pointwise_bias": _same,
         },
     ),
-    (Conv, {"weight": _last_first, "bias": _same}),
-    (ConvTranspose, {"weight": _last_first, "bias": _same}),
+    (Conv, {"weight": _turned, "bias": _same}),
+    (ConvTranspose, {"weight": _first, "bias": _same}),
     (Linear, {"weight": _matrix, "bias": _same}),
     (BatchNorm, dict.fromkeys(("weight", "bias", "running_mean", "running_var"), _same)),
     (LayerNorm, dict.fromkeys(("weight", "bias"), _same)),
@@ -88,7 +88,7 @@ def from_keras(weights, layer, mapping=None):
     pointwise           ``(1, ..., K, O)``, ``(K, O)``       ``(O, K)``
     separable           both, then the bias ``(O,)``         both, ``pointwise_bias`` ``(O,)``
     standard            ``(*kernel, C, O)``                  ``(O, C, *kernel)``
-    transposed          ``(*kernel, O, C)``                  ``(C, O, *kernel)``
+    transposed          ``(*kernel, O, C)``                  ``(O, C, *kernel)``
     linear              ``(C, O)``, ``(1, ..., C, O)``       ``(O, C)``
     BatchNorm           gamma, beta, mean, variance          ``weight``, ``bias``, ``running_*``
     ==================  ===================================  ==================================
@@ -116,12 +116,15 @@ def from_keras(weights, layer, mapping=None):
         given = dict(zip(keys, weights, strict=False))
         names = dict(zip(keys, shown, strict=False))
     else:
-        check_names(weights, "weights")
+        check_names(weights, "weights", "a list or a dict")
         given, names = weights, renamed(weights, {} if mapping is None else mapping)
     given = {key: np.asarray(value) for key, value in given.items()}
-    return write(
-        layer, given, names, lambda entry, array: _turned(layouts[entry.name], entry, array), "weights"
-    )
+
+    def turned(entry, array):
+        array = layouts[entry.name](array) if array.ndim >= entry.array.ndim else array
+        return array if array.shape == entry.array.shape else None
+
+    return write(layer, given, names, turned, "weights", " after it is turned")
 
 
 def _layout(entry):
@@ -132,9 +135,3 @@ def _layout(entry):
         f"layer: {entry.name} belongs to {entry.owner!r}, which Keras does not have; it takes arrays in our "
         "layout, by load_state_dict"
     )
-
-
-def _turned(layout, entry, array):
-    needed = entry.array.shape
-    turned = layout(array) if array.ndim >= len(needed) else array
-    return turned if turned.shape == needed else None

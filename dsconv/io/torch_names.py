@@ -103,10 +103,7 @@ def recognised(keys, layer):
     keys = set(keys)
     ours = [entry.name for entry in entries(layer)]
     found = {"dsconv's": {name: name for name in ours}}
-    places = _places(ours)
-    for naming, table in NAMINGS.items():
-        if all(place in table for place, _ in places.values()):
-            found[naming] = _named(ours, places, table)
+    found |= {naming: names for naming, table in NAMINGS.items() if (names := named(ours, table))}
     naming = max(found, key=lambda naming: len(keys & found[naming].keys()))
     if not keys & found[naming].keys():
         raise ValueError(
@@ -116,8 +113,11 @@ def recognised(keys, layer):
     return found[naming]
 
 
-def _named(ours, places, table):
-    names = {}
+def named(ours, table):
+    """{their name: ours} by the table of a naming; empty where that lacks one of the places."""
+    places, names = _places(ours), {}
+    if any(place not in table for place, _ in places.values()):
+        return names
     for name in ours:
         module, _, attribute = name.rpartition(".")
         place, numbers = places[module]

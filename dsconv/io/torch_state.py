@@ -1,10 +1,12 @@
 """`from_torch`: state dicts of PyTorch's libraries into layers."""
 
+from functools import partial
 from math import prod
 
 import numpy as np
 
 from ..nn.convolution import DepthwiseConv, SeparableConv
+from ..nn.standard_transposed import ConvTranspose
 from .entries import check_names, renamed, write
 from .torch_names import recognised
 
@@ -33,7 +35,8 @@ def from_torch(state_dict, layer, mapping=None):
     -------
     dsconv.nn.Layer
         The one given, with every array written. Shapes are PyTorch's or ours: depthwise ``(C*M, 1, *kernel)``
-        or ``(C, M, *kernel)``, pointwise and linear ``(O, C)`` or ``(O, C, 1, ...)``.
+        or ``(C, M, *kernel)``, pointwise and linear ``(O, C)`` or ``(O, C, 1, ...)``. Of a standard transposed
+        convolution PyTorch has ``(C, O, *kernel)``, which a `mapping`, even an empty one, says that it is.
 
     Raises
     ------
@@ -58,7 +61,8 @@ def from_torch(state_dict, layer, mapping=None):
     if mapping is None and given and all(key.startswith(_PREFIX) for key in given):
         given = {key.removeprefix(_PREFIX): value for key, value in given.items()}
     names = recognised(given, layer) if mapping is None else renamed(given, mapping)
-    return write(layer, given, names, _reshaped, "state_dict")
+    turned = partial(_reshaped, mapped=mapping is not None)
+    return write(layer, given, names, turned, "state_dict")
 
 
 def _is_counter(key):
@@ -75,17 +79,32 @@ def _as_array(value):
         return value.float().numpy()
 
 
-def _reshaped(entry, array):
+def _reshaped(entry, array, mapped):
     """The array in the shape of the entry, where that is one of PyTorch's for the same weights."""
     needed = entry.array.shape
+    if isinstance(entry.owner, ConvTranspose) and entry.attribute == "weight":
+        return _transposed(needed, array, mapped)
     if array.shape == needed:
         return array
-    # a transposed convolution has (C, M, *kernel) there too
-    if isinstance(entry.owner, (DepthwiseConv, SeparableConv)) and entry.attribute in (
-        "weight",
-        "depthwise_weight",
-    ):
+    # a transposed depthwise convolution has (C, M, *kernel) there too
+    if isinstance(entry.owner, (DepthwiseConv, SeparableConv)) and len(needed) > 2:
         fits = array.shape == (prod(needed[:2]), 1, *needed[2:])
     else:
         fits = len(needed) == 2 and array.shape[:2] == needed and prod(array.shape[2:]) == 1
     return array.reshape(needed) if fits else None
+
+
+def _transposed(needed, array, mapped):
+    """Weights ``(C, O, *kernel)`` as ``(O, C, *kernel)``; where the names are ours they may be that already."""
+    theirs = (needed[1], needed[0], *needed[2:])
+    if mapped:
+        return array.swapaxes(0, 1) if array.shape == theirs else None
+    if theirs != needed:
+        turned = array.swapaxes(0, 1) if array.shape == theirs else array
+        return turned if turned.shape == needed else None
+    if array.shape != needed:
+        return None
+    return (
+        "the same in PyTorch's order of the first two axes and in ours: mapping={} says that it is PyTorch's, "
+        "load_state_dict takes ours"
+    )
