@@ -179,3 +179,27 @@ def test_tensors_are_taken_as_they_are():
         for state in net.to(dtype).state_dict(), dict(net.to(dtype).named_parameters()):
             layer = ds.io.from_torch(state, ds.nn.Linear(3, 2))
             np.testing.assert_array_equal(layer.weight, net.weight.detach().float().numpy(), strict=True)
+
+
+def test_small_layers_with_a_mapping():
+    """Grouped, transposed and standard convolutions of PyTorch, whose axes stand in orders of their own."""
+    torch.manual_seed(0)
+    theirs = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 6, 3, groups=3),
+        torch.nn.BatchNorm2d(6),
+        torch.nn.ConvTranspose2d(6, 12, 4, stride=2, padding=1, groups=6),
+        torch.nn.ConvTranspose2d(12, 12, (3, 2), stride=(2, 1)),
+        torch.nn.Conv2d(12, 5, 1),
+    ).double()
+    ours = ds.nn.Sequential(
+        ds.nn.DepthwiseConv2d(3, 3, depth_multiplier=2, dtype=float),
+        ds.nn.BatchNorm(6, dtype=float),
+        ds.nn.DepthwiseConvTranspose2d(6, 4, depth_multiplier=2, stride=2, padding=1, dtype=float),
+        ds.nn.ConvTranspose2d(12, 12, (3, 2), stride=(2, 1), dtype=float),
+        ds.nn.PointwiseConv2d(12, 5, dtype=float),
+    )
+    ds.io.from_torch(theirs.state_dict(), ours, {})
+    x = np.random.default_rng(0).standard_normal((2, 3, 7, 8))
+    with torch.no_grad():
+        expected = theirs.eval()(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(ours.eval()(x), expected, rtol=1e-12, atol=1e-12)
