@@ -11,6 +11,8 @@ import numpy as np
 PHOTO = Path(__file__).parent / "data" / "astronaut.npz"
 NATIVE = (".npy", ".npz", ".ppm", ".pgm")
 
+_WITHOUT = f"; {', '.join(NATIVE)} do without"
+
 _NETPBM = re.compile(rb"P([56])" + rb"(?:\s|#[^\n]*\n)+(\d+)" * 3 + rb"\s")
 _SAMPLE_CHANNELS = {b"5": 1, b"6": 3}
 # from the eye's sensitivity to the three colours (ITU-R BT.601)
@@ -60,6 +62,44 @@ def write(path, picture):
 def luminance(picture):
     """The brightness of a picture's pixels, as floats from 0 to 255."""
     return picture @ _LUMINANCE
+
+
+def centre_crop(picture, size=224, shorter=256):
+    """The middle of a picture that was resized first, as classifiers of photos are evaluated.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (height, width, 3)
+    size : int, optional
+        Of the square that is cut out.
+    shorter : int, optional
+        Length that the shorter side is resized to, bicubically, by Pillow; the longer side is rounded down.
+
+    Returns
+    -------
+    ndarray of uint8, shape (size, size, 3)
+
+    Raises
+    ------
+    ValueError
+        For a `size` above `shorter`, or below 1.
+    ImageError
+        Without Pillow.
+
+    Examples
+    --------
+    >>> from dsconv import images
+    >>> images.centre_crop(images.read(images.PHOTO)).shape
+    (224, 224, 3)
+    """
+    if not 1 <= size <= shorter:
+        raise ValueError(f"size: expected 1 to shorter = {shorter}, got {size}")
+    pillow = _pillow("centre_crop: resizing", "")
+    image = pillow.fromarray(as_picture(np.asarray(picture)))
+    wide, high = (length * shorter // min(image.size) for length in image.size)
+    image = image.resize((wide, high), pillow.Resampling.BICUBIC)
+    left, top = (wide - size) // 2, (high - size) // 2
+    return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
 # ---- arrays --------------------------------------------------------------------------------------
@@ -148,13 +188,12 @@ def _write_netpbm(path, picture):
 
 
 # ---- Pillow --------------------------------------------------------------------------------------
-def _pillow(path):
+def _pillow(needed, otherwise=_WITHOUT):
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
         raise ImageError(
-            f"{path}: this format takes Pillow, which is not installed "
-            f'(pip install "numpy-dsconv[image]"); {", ".join(NATIVE)} do without'
+            f'{needed} takes Pillow, which is not installed (pip install "numpy-dsconv[image]"){otherwise}'
         ) from error
     return Image
 
@@ -162,7 +201,7 @@ def _pillow(path):
 def _read_pillow(path):
     # a missing file must not turn into advice to install something
     with open(path, "rb") as file:
-        image = _pillow(path)
+        image = _pillow(f"{path}: this format")
         try:
             with image.open(file) as opened:
                 # to RGB, Pillow would clip 16 bits to 8
@@ -175,7 +214,7 @@ def _read_pillow(path):
 
 
 def _write_pillow(path, picture):
-    image = _pillow(path)
+    image = _pillow(f"{path}: this format")
     image.fromarray(picture).save(path)
 
 

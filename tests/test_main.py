@@ -227,6 +227,15 @@ def test_the_drawing_is_what_it_says(photo):
 
 
 # ---- files ---------------------------------------------------------------------------------------
+def test_centre_crop(photo):
+    assert images.centre_crop(photo).shape == images.centre_crop(photo[:, :99]).shape == (224, 224, 3)
+    np.testing.assert_array_equal(images.centre_crop(photo[:100, :103], 98, 100), photo[1:99, 2:100])
+    assert np.ptp(images.centre_crop(np.full((70, 50, 3), 9, np.uint8), 64, 80)) == 0
+    for size in 0, 101:
+        with pytest.raises(ValueError, match=f"size: expected 1 to shorter = 100, got {size}"):
+            images.centre_crop(photo, size, 100)
+
+
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.ppm", "a.PPM", "a.NPY"])
 def test_native_formats(tmp_path, picture, name):
     images.write(tmp_path / name, picture)

