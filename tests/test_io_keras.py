@@ -1,4 +1,4 @@
-"""Arrays in Keras's layouts into layers, beside Keras's definitions written out for one position after another."""
+"""Arrays in Keras's layouts into layers, beside Keras's definitions written out position by position."""
 
 import itertools
 
@@ -22,7 +22,7 @@ def positions(x, kernel):
 
 
 def keras_depthwise(x, kernel):
-    """``y[..., c*M + m] = sum over taps of x[..., c] * kernel[taps, c, m]``, as Keras's channels are numbered."""
+    """``y[..., c*M + m] = sum over taps of x[..., c] * kernel[taps, c, m]``, as Keras numbers channels."""
     *taps, channels, multiplier = kernel.shape
     found = {}
     for place, window in positions(x, taps):
@@ -113,7 +113,7 @@ def test_batch_norm():
 
 
 def keras_arrays(net):
-    """The weights of a network of ours as Keras would list them: for each leaf kernel, bias, or the four of a norm."""
+    """The weights of a network of ours as Keras would list them, leaf after leaf."""
     arrays = []
     for leaf in leaves(net):
         for name in (*leaf.parameter_names, *leaf.buffer_names):
@@ -135,12 +135,16 @@ def leaves(layer):
     return [each for child in children for each in leaves(child)] if children else [layer]
 
 
-@pytest.mark.parametrize("build", [models.mobilenet_v1, models.mobilenet_v2, models.efficientnet, models.mobilenet_v3])
+@pytest.mark.parametrize(
+    "build", [models.mobilenet_v1, models.mobilenet_v2, models.efficientnet, models.mobilenet_v3]
+)
 def test_whole_networks(build):
     words = {"num_classes": 3, "bn_eps": 1e-3, "padding": "same"}
     net = build(**words, width=0.5, rng=0)
     again = ds.io.from_keras(keras_arrays(net), build(**words, width=0.5, rng=1))
-    assert all(array.tobytes() == net.state_dict()[key].tobytes() for key, array in again.state_dict().items())
+    assert all(
+        array.tobytes() == net.state_dict()[key].tobytes() for key, array in again.state_dict().items()
+    )
 
 
 def test_by_name():

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 
 def library(name):
-    """A package that expects operators of torchvision, none of which is called here, even if they are missing."""
+    """A package that expects operators of torchvision, none of which is called here, even if missing."""
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed")
     declared = torch.library.Library("torchvision", "FRAGMENT")
@@ -71,12 +71,12 @@ def shapes_of_all():
 
 
 def lively(net):
-    """Random weights and statistics of such sizes that signals neither die out in a deep network nor blow up."""
+    """Random weights and statistics of such sizes that signals neither die out in a network nor blow up."""
     torch.manual_seed(7)
     found = [(name, each) for name, each in net.named_modules() if isinstance(each, torch.nn.BatchNorm2d)]
     last = {BLOCK.match(name)[0]: norm for name, norm in found if BLOCK.match(name)}
     for _, norm in found:
-        # the last scale of each block is small, as training makes it: otherwise rounding grows from block to block
+        # the last scale of each block is small, as training makes it: otherwise rounding grows by each block
         small = 0.2 if norm in last.values() else 1
         torch.nn.init.uniform_(norm.weight, 0.7 * small, 1.3 * small)
         torch.nn.init.normal_(norm.bias, 0, 0.3)

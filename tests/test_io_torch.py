@@ -31,7 +31,11 @@ def network_of(name, **words):
     build = BUILDERS[family]
     if build is models.mobilenet_v2 and rest:
         return build(int(rest[0]) / 100, **words)
-    return build(*(each for each in rest if not each.isdigit()), **({"variant": family} if family == "lite0" else {}), **words)
+    return build(
+        *(each for each in rest if not each.isdigit()),
+        **({"variant": family} if family == "lite0" else {}),
+        **words,
+    )
 
 
 def state_of(shapes):
@@ -81,7 +85,9 @@ def test_recognised_by_most_names(rng):
     for prefix in "", "module.":
         state = {prefix + name: array for name, array in net.state_dict().items()}
         again = ds.io.from_torch(state, models.mobilenet_v3("small", num_classes=3))
-        assert all(array.tobytes() == net.state_dict()[key].tobytes() for key, array in again.state_dict().items())
+        assert all(
+            array.tobytes() == net.state_dict()[key].tobytes() for key, array in again.state_dict().items()
+        )
 
 
 # ---- a mapping ------------------------------------------------------------------------------------
@@ -101,10 +107,16 @@ def small():
 SMALL = {
     "0.weight": (4, 3, 3, 3), "1.weight": (4,), "1.bias": (4,), "1.running_mean": (4,), "1.running_var": (4,),
     "1.num_batches_tracked": (), "2.weight": (8, 1, 3, 3), "2.bias": (8,), "3.fc1.weight": (2, 8, 1, 1),
-    "3.fc1.bias": (2,), "3.fc2.weight": (8, 2, 1, 1), "3.fc2.bias": (8,), "4.weight": (5, 8, 1, 1), "4.bias": (5,),
-    "5.weight": (5, 2, 2, 2), "5.bias": (10,), "6.weight": (2, 10), "6.bias": (2,),
+    "3.fc1.bias": (2,), "3.fc2.weight": (8, 2, 1, 1), "3.fc2.bias": (8,), "4.weight": (5, 8, 1, 1),
+    "4.bias": (5,), "5.weight": (5, 2, 2, 2), "5.bias": (10,), "6.weight": (2, 10), "6.bias": (2,),
 }  # fmt: skip
-PLACES = {"0": "stem", "1": "norm", "2": "depthwise", "3.fc1": "squeeze.gate.reduce", "3.fc2": "squeeze.gate.expand"}
+PLACES = {
+    "0": "stem",
+    "1": "norm",
+    "2": "depthwise",
+    "3.fc1": "squeeze.gate.reduce",
+    "3.fc2": "squeeze.gate.expand",
+}
 PLACES |= {"4": "pointwise", "5": "up", "6": "linear"}
 
 
@@ -122,7 +134,9 @@ def test_any_naming_by_a_mapping():
                 found = (net.parameters | net.buffers)[ours(key)]
                 np.testing.assert_array_equal(found, array.reshape(found.shape))
     more = state | {"extra": np.ones(3)}
-    ds.io.from_torch(more, small(), {key: ours(key) for key in SMALL if "tracked" not in key} | {"extra": None})
+    ds.io.from_torch(
+        more, small(), {key: ours(key) for key in SMALL if "tracked" not in key} | {"extra": None}
+    )
     ds.io.from_torch(small().state_dict(), small(), {})
 
 
@@ -137,7 +151,9 @@ def test_other_ranks(rank, rng):
     ds.io.from_torch(state, layer)
     expected = state["depthwise_weight"].astype(np.float32).reshape(3, 2, *(5,) * rank)
     np.testing.assert_array_equal(layer.depthwise_weight, expected)
-    np.testing.assert_array_equal(layer.pointwise_weight, state["pointwise_weight"].reshape(4, 6).astype(np.float32))
+    np.testing.assert_array_equal(
+        layer.pointwise_weight, state["pointwise_weight"].reshape(4, 6).astype(np.float32)
+    )
 
 
 def test_standard_transposed_convolution(rng):
@@ -220,18 +236,25 @@ def test_problems_of_a_mapping():
     ]
 
 
-@pytest.mark.parametrize("shape", [(8, 3, 3), (8, 1, 3, 3, 1), (4, 1, 3, 3), (2, 4, 3, 3), (1, 8, 3, 3), (8, 2, 3, 3), ()])
+@pytest.mark.parametrize(
+    "shape", [(8, 3, 3), (8, 1, 3, 3, 1), (4, 1, 3, 3), (2, 4, 3, 3), (1, 8, 3, 3), (8, 2, 3, 3), ()]
+)
 def test_shapes_that_are_not_pytorchs(shape):
     with pytest.raises(ValueError, match="misshapen: weight is"):
         ds.io.from_torch({"weight": np.ones(shape)}, nn.DepthwiseConv2d(4, 3, depth_multiplier=2, bias=False))
     # where nothing tells (C*M, 1) from (C, M), it is ours
     with pytest.raises(ValueError, match="misshapen: weight is"):
-        ds.io.from_torch({"weight": np.ones((10, 1, 2, 2))}, nn.DepthwiseConvTranspose2d(5, 2, depth_multiplier=2, bias=False))
+        ds.io.from_torch(
+            {"weight": np.ones((10, 1, 2, 2))},
+            nn.DepthwiseConvTranspose2d(5, 2, depth_multiplier=2, bias=False),
+        )
 
 
 def test_unknown_names():
     state = {f"conv{each}.w": np.ones(3) for each in range(5)}
-    with pytest.raises(ValueError, match="such as conv0.w, conv1.w, conv2.w, are of no naming known .*timm's.* mapping"):
+    with pytest.raises(
+        ValueError, match="such as conv0.w, conv1.w, conv2.w, are of no naming .*timm's.* mapping"
+    ):
         ds.io.from_torch(state, models.mobilenet_v2(0.25, num_classes=2))
     with pytest.raises(ValueError, match="of no naming known"):
         ds.io.from_torch({}, nn.Linear(2, 2))

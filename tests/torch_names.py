@@ -1,7 +1,8 @@
 """The names and shapes of other libraries' state dicts, short enough to keep: ``data/torch_names.json``.
 
-A module with weights is one entry: of a BatchNorm its channels, of the others the shape of their weight, followed by
-"bias" where there is one. Networks of whose names enough others tell are a digest of all lines "name shape".
+A module with weights is one entry: of a BatchNorm its channels, of the others the shape of their weight,
+followed by "bias" where there is one. Networks of whose names enough others tell are a digest of all lines
+"name shape".
 
 ``python -m tests.torch_names`` writes the file from torchvision, timm and Lite0's checkpoint.
 """
@@ -16,7 +17,8 @@ import dsconv as ds
 FILE = Path(__file__).parent / "data" / "torch_names.json"
 WHOLE = (
     "torchvision mobilenet_v2", "torchvision mobilenet_v3_small", "torchvision efficientnet_b0",
-    "timm mobilenetv1_100", "timm mobilenetv2_100", "timm mobilenetv3_small_100", "timm efficientnet_b0", "lite0",
+    "timm mobilenetv1_100", "timm mobilenetv2_100", "timm mobilenetv3_small_100", "timm efficientnet_b0",
+    "lite0",
 )  # fmt: skip
 NORM = "weight", "bias", "running_mean", "running_var"
 

@@ -1,4 +1,4 @@
-"""Zip archives from anywhere: what their directory claims is compared with the file before anything is read."""
+"""Zip archives from anywhere: what their directory claims is compared with the file before more is read."""
 
 import zipfile
 from contextlib import contextmanager

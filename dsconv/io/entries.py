@@ -37,12 +37,12 @@ def check_names(given, argument, needed="a dict"):
 
 
 def renamed(keys, mapping):
-    """{their name: ours} by a dict or a callable; what a dict lacks keeps its name, None leaves an entry out."""
+    """{their name: ours} by a dict, in which what is missing keeps its name, or by a callable."""
     if callable(mapping):
         return {key: mapping(key) for key in keys}
     if not hasattr(mapping, "get"):
         raise TypeError(f"mapping: expected a dict or a callable from their name to ours, got {mapping!r}")
-    return {key: mapping.get(key, key) for key in keys}
+    return {**{key: key for key in keys}, **mapping}
 
 
 def write(layer, given, names, convert, argument, turned=""):
@@ -56,8 +56,8 @@ def write(layer, given, names, convert, argument, turned=""):
     names : dict
         Their name to ours, of those given, and of others that may be missing; with None one is left out.
     convert : callable
-        ``convert(entry, array)`` gives the array in our layout, None where its shape does not fit, or a str that
-        says what else is wrong.
+        ``convert(entry, array)`` gives the array in our layout, None where its shape does not fit, or a str
+        that says what else is wrong.
     argument : str
         What the errors call `given`.
     turned : str, optional
@@ -82,7 +82,9 @@ def write(layer, given, names, convert, argument, turned=""):
         problem = _problem(key, array, name, own, source)
         value = None if problem else convert(own[name], array)
         if problem is None and not isinstance(value, np.ndarray):
-            problem = f"misshapen: {key} is {array.shape}, needed {own[name].array.shape}{turned}{_ours(key, name)}"
+            problem = (
+                f"misshapen: {key} is {array.shape}, needed {own[name].array.shape}{turned}{_ours(key, name)}"
+            )
             problem += f"; {value}" if value else ""
         problems += [problem] if problem else []
         source.setdefault(name, key)

@@ -55,14 +55,14 @@ def from_keras(weights, layer, mapping=None):
     Parameters
     ----------
     weights : list or dict
-        Either the arrays in Keras's order, as ``model.get_weights()`` gives them: layer after layer, each with
-        its kernels before its bias; BatchNorm's gamma, beta, moving mean and moving variance. Or a dict of
-        arrays by name.
+        Either the arrays in Keras's order, as ``model.get_weights()`` gives them: layer after layer, each
+        with its kernels before its bias; BatchNorm's gamma, beta, moving mean and moving variance. Or a dict
+        of arrays by name.
     layer : dsconv.nn.Layer
         Its layers with weights in the same order where `weights` is a list. ``layer.parameters`` and
         ``layer.buffers`` list their names.
     mapping : dict or callable, optional
-        For a dict: from its names to ours. A name that a dict lacks stands for itself; None leaves an entry out.
+        For a dict: from its names to ours. A name that it lacks stands for itself; None leaves an entry out.
 
     Returns
     -------

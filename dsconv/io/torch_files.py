@@ -1,7 +1,7 @@
 """PyTorch's checkpoints, of both formats: a pickle that describes tensors, and the bytes of their storages.
 
-The present format is a zip archive, uncompressed; the one before (until 1.5, and still written on request) is a row
-of pickles with the storages behind. Only the storages of tensors that are returned are read.
+The present format is a zip archive, uncompressed; the one before (until 1.5, and still written on request)
+is a row of pickles with the storages behind. Only the storages of tensors that are returned are read.
 """
 
 import sys
@@ -66,7 +66,7 @@ def _read_row(file, size):
         raise ValueError("it is neither a zip archive nor begins with PyTorch's magic number")
     protocol, _, storages = pickled(), pickled(), {}
     if protocol != _PROTOCOL:
-        raise ValueError(f"its protocol must be {_PROTOCOL}, got {protocol!r:.40}")
+        raise ValueError(f"its protocol must be {_PROTOCOL}")
     found, keys = pickled(storages), pickled()
     if type(keys) is not list or any(type(key) is not str or key not in storages for key in keys):
         raise ValueError("its list of storages names others than the tensors do")
@@ -111,7 +111,8 @@ def _check_bytes(storage, found):
     needed = storage.count * np.dtype(_plain(storage.dtype)).itemsize
     if needed != found:
         raise ValueError(
-            f"storage {storage.key!r} must have {storage.count} elements, which take {needed} bytes, got {found}"
+            f"storage {storage.key!r} must have {storage.count} elements, which take {needed} bytes, got "
+            f"{found}"
         )
 
 

@@ -1,9 +1,9 @@
 """How other libraries call what the networks of `dsconv.models` call ``stages.1.0.body.expand.conv``.
 
-A naming is a table from our places to their templates. In these, ``stage`` and ``block`` are the place of a block in
-the stages, ``flat`` is its number in the whole network, ``part`` that of a part inside the block, gates included,
-``norm`` that of the normalisation there; ``next_`` is one more, and ``pw`` is "pwl" where a block expands first. At
-the head they are those of one more block.
+A naming is a table from our places to their templates. In these, ``stage`` and ``block`` are the place of a
+block in the stages, ``flat`` is its number in the whole network, ``part`` that of a part inside the block,
+gates included, ``norm`` that of the normalisation there; ``next_`` is one more, and ``pw`` is "pwl" where a
+block expands first. At the head they are those of one more block.
 """
 
 import re
@@ -108,7 +108,8 @@ def recognised(keys, layer):
     if not keys & found[naming].keys():
         raise ValueError(
             f"state_dict: its keys, such as {', '.join(sorted(keys)[:3])}, are of no naming known for this "
-            f"layer ({', '.join(found)}); mapping takes a dict or a callable from them to ours, such as {ours[0]}"
+            f"layer ({', '.join(found)}); mapping takes a dict or a callable from them to ours, such as "
+            f"{ours[0] if ours else '(none)'}"
         )
     return found[naming]
 

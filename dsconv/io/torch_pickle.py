@@ -1,7 +1,9 @@
 """The pickles of PyTorch's checkpoints, interpreted here: tensors and containers, and nothing that runs.
 
-Python's own unpickler calls what a pickle names, and hashes whatever it takes for a key, in C. This one knows the
-opcodes that containers, numbers and tensors need, a handful of names that stand for tensors, and counts its steps.
+Python's own unpickler calls what a pickle names, and hashes whatever it takes for a key, in C. This one
+knows the opcodes that containers, numbers and tensors need, a handful of names that stand for tensors, and
+counts its steps. What comes out may hold itself or grow like 2^n when walked through, so nobody may print,
+compare or hash more of it than numbers and strings.
 """
 
 import pickletools
@@ -165,10 +167,14 @@ def _admitted(module, name):
         raise ValueError("the pickle names something by what is no string")
     if (module, name) not in _ADMITTED:
         raise ValueError(
-            f"the pickle asks for {module}.{name}; only tensors, numbers, strings and containers are admitted, "
-            "and nothing has been run. If the file is yours, save its state_dict() alone"
+            f"the pickle asks for {module}.{name}; only tensors, numbers, strings and containers are "
+            "admitted, and nothing has been run. If the file is yours, save its state_dict() alone"
         )
     return _ADMITTED[module, name]
+
+
+def _append(machine, items):
+    machine.top(list).extend(items)
 
 
 def _set_items(machine, items):
@@ -176,13 +182,9 @@ def _set_items(machine, items):
     if len(items) % 2:
         raise ValueError("the pickle has a key without a value")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        _set(target, key, value)
-
-
-def _set(target, key, value):
-    if type(key) not in _KEYS:
-        raise ValueError(f"the pickle has a dict with a key of the type {type(key).__name__}")
-    target[key] = value
+        if type(key) not in _KEYS:
+            raise ValueError(f"the pickle has a dict with a key of the type {type(key).__name__}")
+        target[key] = value
 
 
 def _build(machine, _):
@@ -267,8 +269,8 @@ _OPCODES = {
     "TUPLE2": _pushes(lambda machine: tuple(machine.some(2))),
     "TUPLE3": _pushes(lambda machine: tuple(machine.some(3))),
     "TUPLE": _pushes(lambda machine: tuple(machine.since_mark())),
-    "APPEND": lambda machine, _: (lambda item: machine.top(list).extend(item))(machine.some(1)),
-    "APPENDS": lambda machine, _: (lambda items: machine.top(list).extend(items))(machine.since_mark()),
+    "APPEND": lambda machine, _: _append(machine, machine.some(1)),
+    "APPENDS": lambda machine, _: _append(machine, machine.since_mark()),
     "SETITEM": lambda machine, _: _set_items(machine, machine.some(2)),
     "SETITEMS": lambda machine, _: _set_items(machine, machine.since_mark()),
     "BINPUT": _put,

@@ -23,8 +23,8 @@ def from_torch(state_dict, layer, mapping=None):
         Name to array, as `load` returns, or to torch.Tensor. Entries ``num_batches_tracked`` are ignored, and
         so is ``module.`` before all names where there is no `mapping`.
     layer : dsconv.nn.Layer
-        Built by `dsconv.models`, or any other where there is a `mapping`. The epsilon of its BatchNorms and its
-        padding are those it was built with: no state dict tells them.
+        Built by `dsconv.models`, or any other where there is a `mapping`. The epsilon of its BatchNorms and
+        its padding are those it was built with: no state dict tells them.
     mapping : dict or callable, optional
         From their names to ours (``layer.parameters`` and ``layer.buffers`` list them). A name that a dict
         lacks stands for itself; None leaves an entry out. By default the naming is recognised: torchvision's
@@ -34,9 +34,10 @@ def from_torch(state_dict, layer, mapping=None):
     Returns
     -------
     dsconv.nn.Layer
-        The one given, with every array written. Shapes are PyTorch's or ours: depthwise ``(C*M, 1, *kernel)``
-        or ``(C, M, *kernel)``, pointwise and linear ``(O, C)`` or ``(O, C, 1, ...)``. Of a standard transposed
-        convolution PyTorch has ``(C, O, *kernel)``, which a `mapping`, even an empty one, says that it is.
+        The one given, with every array written. Shapes are PyTorch's or ours: depthwise
+        ``(C*M, 1, *kernel)`` or ``(C, M, *kernel)``, pointwise and linear ``(O, C)`` or ``(O, C, 1, ...)``.
+        Of a standard transposed convolution PyTorch has ``(C, O, *kernel)``, which a `mapping`, even an empty
+        one, says that it is.
 
     Raises
     ------
@@ -50,10 +51,10 @@ def from_torch(state_dict, layer, mapping=None):
     --------
     >>> import numpy as np
     >>> import dsconv as ds
-    >>> theirs = {"dw.weight": np.ones((6, 1, 3, 3)), "pw.weight": np.zeros((4, 6, 1, 1)), "pw.bias": np.ones(4)}
+    >>> theirs = {"dw.weight": np.ones((6, 1, 3, 3)), "pw.weight": np.zeros((4, 6, 1, 1)), "bias": np.ones(4)}
     >>> layer = ds.nn.SeparableConv2d(3, 4, 3, depth_multiplier=2)
-    >>> ours = {"dw.weight": "depthwise_weight", "pw.weight": "pointwise_weight", "pw.bias": "pointwise_bias"}
-    >>> ds.io.from_torch(theirs, layer, ours).depthwise_weight.shape
+    >>> names = {"dw.weight": "depthwise_weight", "pw.weight": "pointwise_weight", "bias": "pointwise_bias"}
+    >>> ds.io.from_torch(theirs, layer, names).depthwise_weight.shape
     (3, 2, 3, 3)
     """
     check_names(state_dict, "state_dict")
@@ -95,7 +96,7 @@ def _reshaped(entry, array, mapped):
 
 
 def _transposed(needed, array, mapped):
-    """Weights ``(C, O, *kernel)`` as ``(O, C, *kernel)``; where the names are ours they may be that already."""
+    """Weights ``(C, O, *kernel)`` as ``(O, C, *kernel)``, which under our names they may be already."""
     theirs = (needed[1], needed[0], *needed[2:])
     if mapped:
         return array.swapaxes(0, 1) if array.shape == theirs else None
@@ -105,6 +106,6 @@ def _transposed(needed, array, mapped):
     if array.shape != needed:
         return None
     return (
-        "the same in PyTorch's order of the first two axes and in ours: mapping={} says that it is PyTorch's, "
-        "load_state_dict takes ours"
+        "the same in PyTorch's order of the first two axes and in ours: mapping={} says that it is "
+        "PyTorch's, load_state_dict takes ours"
     )

@@ -14,6 +14,7 @@ _READERS = {
     ".pt": torch_files.read,
     ".bin": torch_files.read,
 }
+_REASON = 500  # characters; names inside a file may be as long as the file
 _WRITERS = {".npz": npz_files.write, ".safetensors": safetensors_files.write}
 
 
@@ -27,8 +28,8 @@ def load(path):
 
         - ``.npz``, NumPy's, without pickles.
         - ``.safetensors``, which needs the package of that name (the extra ``io``).
-        - ``.pth``, ``.pt`` or ``.bin``, PyTorch's checkpoints, of either of its formats; PyTorch is not needed.
-          Their pickle is interpreted here, and may hold tensors, containers, numbers and strings only.
+        - ``.pth``, ``.pt`` or ``.bin``, PyTorch's checkpoints, of either of its formats; PyTorch is not
+          needed. Their pickle is interpreted here, and may hold tensors, containers, numbers and strings.
 
     Returns
     -------
@@ -68,7 +69,8 @@ def load(path):
             raise
         # a damaged file can make a decoder raise anything
         except Exception as error:
-            raise ValueError(f"path: {path!r} cannot be read as weights: {error}") from error
+            reason = str(error)[:_REASON]
+            raise ValueError(f"path: {path!r} cannot be read as weights: {reason}") from error
 
 
 def save(arrays, path):

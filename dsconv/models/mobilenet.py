@@ -60,8 +60,8 @@ class MobileNetBlock(nn.Sequential):
 
 
 def mobilenet_v1(
-    width=1.0, *, depth=1.0, resolution=None, num_classes=1000, in_channels=3, activation="relu", separable=True,
-    dropout=0.001, **common,
+    width=1.0, *, depth=1.0, resolution=None, num_classes=1000, in_channels=3, activation="relu",
+    separable=True, dropout=0.001, **common,
 ):  # fmt: skip
     """MobileNet: a standard stem, then 13 `MobileNetBlock`, mean and linear classifier.
 
