@@ -1,8 +1,15 @@
 """PyTorch checkpoints written opcode by opcode, so that they can say what PyTorch never would."""
 
 import io
+import os
 import struct
+import subprocess
+import sys
 import zipfile
+
+import pytest
+
+import dsconv as ds
 
 CLASSES = {
     "f8": "DoubleStorage", "f4": "FloatStorage", "f2": "HalfStorage", "bfloat16": "BFloat16Storage",
@@ -98,3 +105,60 @@ def of_arrays(arrays, form):
         data = array.tobytes()
         records[str(position)] = data if form is archive else (array.size, data)
     return form(mapping(tensors, call(name("collections", "OrderedDict"))), records)
+
+
+def zipped(members, method=zipfile.ZIP_STORED):
+    """A zip archive of {name: bytes}."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def check_refused(tmp_path, data, message="cannot be read as weights", ending=".pth"):
+    """A file of these bytes is an error that says so, in few words."""
+    path = tmp_path / f"w{ending}"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=message) as caught:
+        ds.io.load(path)
+    assert len(str(caught.value)) < 1000
+
+
+# ---- memory and time, in a process of its own -----------------------------------------------------
+limits_memory = pytest.mark.skipif(
+    not os.path.exists("/proc/self/statm"), reason="it limits memory as Linux does"
+)
+
+LIMITED = """
+import os, resource, sys, time
+import numpy as np
+import dsconv as ds
+import ml_dtypes, safetensors, zipfile, pickletools
+ds.io
+files = sorted(os.listdir(sys.argv[1]))
+used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)
+slowest = 0
+for name in files:
+    began = time.perf_counter()
+    try:
+        ds.io.load(os.path.join(sys.argv[1], name))
+    except (ValueError, OSError) as error:
+        pass
+    else:
+        print("loaded", name)
+    slowest = max(slowest, time.perf_counter() - began)
+    if slowest > 20:
+        print("slow", name, slowest)
+        break
+print("loaded torch" if "torch" in sys.modules else "done", len(files))
+"""
+
+
+def check_little_memory(folder):
+    """All files of a folder are refused, each in seconds and with 400 MB to spare."""
+    command = [sys.executable, "-c", LIMITED, str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout == f"done {len(os.listdir(folder))}\n"
