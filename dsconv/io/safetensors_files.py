@@ -32,14 +32,18 @@ def _array(name, entry):
 
 def write(file, arrays):
     """The arrays, little-endian and dense as the format has them."""
-    _package()
+    package = _package()
     from safetensors.numpy import save
 
     for name, array in arrays.items():
         if array.dtype.name not in _KEPT:
             raise ValueError(f"arrays: {name!r} is of the type {array.dtype}, which .safetensors cannot hold")
     dense = {name: array.astype(array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
-    file.write(save(dense))
+    try:
+        content = save(dense)
+    except package.SafetensorError as error:  # early versions know fewer types
+        raise ValueError(f"arrays: safetensors {package.__version__} cannot hold them: {error}") from error
+    file.write(content)
 
 
 def _package():
