@@ -95,6 +95,31 @@ INLINE void v_split_4(const vec *v, vec *parts)
     parts[2] = v_odd(even[0], even[1]), parts[3] = v_odd(odd[0], odd[1]);
 }
 
+/* The reverse: element i of the joined vector n, the e-th of all, is element e / 3 of part e % 3. */
+#define JOINED(i, n) ((n) * LANE_COUNT + (i))
+#define FROM_TWO(i, n) (JOINED(i, n) % 3 < 2 ? JOINED(i, n) / 3 + JOINED(i, n) % 3 * LANE_COUNT : 0)
+#define FROM_THREE(i, n) (JOINED(i, n) % 3 < 2 ? (i) : JOINED(i, n) / 3 + LANE_COUNT)
+#define FROM_TWO_0(i) FROM_TWO(i, 0)
+#define FROM_TWO_1(i) FROM_TWO(i, 1)
+#define FROM_TWO_2(i) FROM_TWO(i, 2)
+#define FROM_THREE_0(i) FROM_THREE(i, 0)
+#define FROM_THREE_1(i) FROM_THREE(i, 1)
+#define FROM_THREE_2(i) FROM_THREE(i, 2)
+INLINE void v_join_3(const vec *parts, vec *v)
+{
+    v[0] = SHUFFLE(SHUFFLE(parts[0], parts[1], FROM_TWO_0), parts[2], FROM_THREE_0);
+    v[1] = SHUFFLE(SHUFFLE(parts[0], parts[1], FROM_TWO_1), parts[2], FROM_THREE_1);
+    v[2] = SHUFFLE(SHUFFLE(parts[0], parts[1], FROM_TWO_2), parts[2], FROM_THREE_2);
+}
+
+INLINE void v_join_4(const vec *parts, vec *v)
+{
+    vec even[2] = {v_zip_low(parts[0], parts[2]), v_zip_high(parts[0], parts[2])};
+    vec odd[2] = {v_zip_low(parts[1], parts[3]), v_zip_high(parts[1], parts[3])};
+    v[0] = v_zip_low(even[0], odd[0]), v[1] = v_zip_high(even[0], odd[0]);
+    v[2] = v_zip_low(even[1], odd[1]), v[3] = v_zip_high(even[1], odd[1]);
+}
+
 /* Lanes n, n + 1, ... of the pair. */
 #define FROM_1(i) ((i) + 1)
 #define FROM_2(i) ((i) + 2)

@@ -3,8 +3,7 @@
 #define DSCONV_DEPTHWISE_H
 
 #include "depthwise_plan.h"
-#include "window.h"
-#include "depthwise_twins.h"
+#include "depthwise_phases.h"
 
 /* Where the planes of a tile's depthwise results go. */
 typedef struct { real *y; dsc_int plane, row, column; const epilogue *finish; } plane_target;
@@ -123,21 +122,25 @@ static void convert_planes(const dsc_problem *p, const dsc_plan *plan, const win
     }
 }
 
-/* The windows `even` and, if it is that one's twin, the next one as one. */
-static bool run_twins(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, const window *even, window_cursor *at,
-                      dsc_int first, dsc_int count, plane_target target)
+/* The windows of all phases of the columns that begin with `w`, if there is a tile for them; `at` then moves past them. */
+static bool run_phases(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, const window *w, window_cursor *at,
+                       dsc_int first, dsc_int count, plane_target target)
 {
-    window odd;
+    phase_windows all = {.count = (int)at_most(w->spacing[2], PHASES_MOST + 1)};
     window_cursor next = *at;
-    if (plan->path != IN_PLACE || target.column != 1 || even->spacing[2] != 2 || !next_window(p, t, &next, &odd) ||
-        !are_twins(even, &odd))
+    if (plan->path != IN_PLACE || target.column != 1 || all.count < 2 || all.count > PHASES_MOST || w->place[2] != 0)
+        return false;
+    all.window[0] = *w;
+    for (int i = 1; i < all.count; ++i)
+        if (!next_window(p, t, &next, &all.window[i]))
+            return false;
+    if (!roll_together(&all))
         return false;
     *at = next;
     const dsc_int together = p->multiplier == 1 ? count : 1;
     for (dsc_int done = 0; done < count; done += together, target.y += together * target.plane) {
-        plane_region r = region_of(p, even, first + done, together, &target);
-        plane_region other = region_of(p, &odd, first + done, together, &target);
-        depthwise_twins(&r, &other);
+        plane_region r = region_of(p, w, first + done, together, &target);
+        depthwise_phases(&r, &all, p->taps.step[2]);
     }
     return true;
 }
@@ -154,7 +157,7 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
             convert_planes(p, plan, &w, first, count, target, scratch);
             continue;
         }
-        if (run_twins(p, plan, t, &w, &at, first, count, target))
+        if (run_phases(p, plan, t, &w, &at, first, count, target))
             continue;
         for (dsc_int done = 0, planes; done < count; done += planes, here.y += planes * here.plane) {
             planes = at_most(together, count - done);

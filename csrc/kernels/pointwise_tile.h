@@ -128,11 +128,16 @@ static const mixing_function mixing_table[MIX_ROWS][MIX_VECTORS] = {
 /* A block of y: rows [row, row + rows), columns [column, column + width) in `vectors` vectors. */
 typedef struct { dsc_int row, rows, column, width; int vectors; real *y; } mixing_block;
 
-/* Sums that are taken up again where they do not lie as whole vectors. */
+/* Sums that are taken up again where they do not lie as whole vectors. Lanes beyond them repeat the last: what is added to
+ * those is what is added to it, so that they raise no floating-point flag of their own. */
 static void gather_sums(const mixing_tile *t, const mixing_block *b, real *sums)
 {
-    for (dsc_int r = 0; r < b->rows; ++r)
-        copy_strided(sums + r * b->vectors * LANES, b->y + r * t->y_row, t->y_column, b->width);
+    const dsc_int columns = b->vectors * LANES;
+    for (dsc_int r = 0; r < b->rows; ++r, sums += columns) {
+        copy_strided(sums, b->y + r * t->y_row, t->y_column, b->width);
+        for (dsc_int lane = b->width; lane < columns; ++lane)
+            sums[lane] = sums[b->width - 1];
+    }
 }
 
 /* Results from `sums`, activated, to where they belong. */

@@ -1,0 +1,227 @@
+/* The planar tile of a transposed convolution with a stride of 2 to 4 along the width: the phases of the columns read the same
+ * inputs, so they roll down together, and their sums are zipped: each line of the result is written once.
+ *
+ * The taps of one output are added in the order row, depth, column. */
+#ifndef DSCONV_DEPTHWISE_PHASES_H
+#define DSCONV_DEPTHWISE_PHASES_H
+
+#include "depthwise_planar.h"
+#include "window.h"
+
+#define PHASES_MOST 4
+#define PHASE_ROWS 4       /* most row taps of a phase for stride 2; half of them for more */
+#define PHASE_VECTORS 2
+#define PHASE_COLUMNS 8    /* most columns that the phases read together */
+
+/* A tile whose columns are those that any phase reads. `tile`: as for rolling tiles, with the taps of the first phase. */
+typedef struct {
+    depthwise_tile tile;
+    dsc_int taps[PHASES_MOST];                        /* of a phase, after those of the first */
+    dsc_int first[PHASES_MOST], last[PHASES_MOST];    /* columns that a phase has taps for */
+    dsc_int outputs;                                  /* of a row */
+} phase_tile;
+
+/* What is constant in one of the functions below: phases, row taps, vectors of each phase. */
+typedef struct { int phases, rows, vectors; } phase_kind;
+
+typedef vec phase_sums[PHASES_MOST][PHASE_ROWS][TILE_VECTORS];
+
+INLINE roll_kind as_roll(const phase_kind k)
+{
+    return (roll_kind){k.rows, 0, k.vectors, 1};
+}
+
+/* The input row at x into the sums [first, last] of all phases; `all`: of every output that it can feed. */
+INLINE void add_phases(const phase_tile *w, const phase_kind k, const int all, const real *row, int first, int last,
+                       column_edges *edges, phase_sums sums)
+{
+    const depthwise_tile *t = &w->tile;
+    for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
+        const real *x = row + s.x;
+        for (dsc_int c = 0; c < t->column_last; ++c) {
+            vec inputs[TILE_VECTORS];
+            load_edges(as_roll(k), x + c, edges[c], inputs);
+            UNROLL
+            for (int phase = 0; phase < k.phases; ++phase) {
+                const real *taps = t->taps + s.taps + w->taps[phase] + (c - w->first[phase]) * t->tap_column;
+                if (c < w->first[phase] || c >= w->last[phase])
+                    continue;
+                UNROLL
+                for (int i = 0; i < k.rows; ++i)
+                    if (all || (i >= first && i <= last))
+                        add_edges(as_roll(k), sums[phase][i], edges[c], inputs, v_spread(taps[i * t->tap_row]));
+            }
+        }
+    }
+}
+
+INLINE void zip_phases(const phase_kind k, const vec *parts, vec *row)
+{
+    if (k.phases == 2)
+        row[0] = v_zip_low(parts[0], parts[1]), row[1] = v_zip_high(parts[0], parts[1]);
+    else if (k.phases == 3)
+        v_join_3(parts, row);
+    else
+        v_join_4(parts, row);
+}
+
+INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, const mask *stored, phase_sums sums)
+{
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v) {
+        vec parts[PHASES_MOST], row[PHASES_MOST];
+        UNROLL
+        for (int phase = 0; phase < k.phases; ++phase)
+            parts[phase] = v_finish(finish, sums[phase][k.rows - 1][v]);
+        zip_phases(k, parts, row);
+        UNROLL
+        for (int i = 0; i < k.phases; ++i) {
+            real *to = y + (v * k.phases + i) * LANES;
+            if (v == k.vectors - 1)
+                v_store_masked(to, row[i], stored[i]);
+            else
+                v_store(to, row[i]);
+        }
+    }
+}
+
+INLINE void roll_phase_plane(const phase_tile *w, const phase_kind k, const epilogue *finish, const mask *stored,
+                             column_edges *edges)
+{
+    const depthwise_tile *t = &w->tile;
+    const vec bias = v_spread(*t->bias);
+    const int before = k.rows - 1;
+    const real *x = t->x;
+    real *y = t->y - before * t->y_row;
+    phase_sums sums;
+    UNROLL
+    for (int phase = 0; phase < k.phases; ++phase)
+        start_rolling(as_roll(k), bias, sums[phase]);
+    for (dsc_int r = 0; r < t->rows + before; ++r, x += t->row, y += t->y_row) {
+        if (r >= before && r < t->rows && r >= t->row_first && r < t->row_last) {
+            add_phases(w, k, 1, x, 0, 0, edges, sums);
+        } else if (r >= t->row_first && r < t->row_last) {
+            int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < before ? (int)r : before;
+            add_phases(w, k, 0, x, first, last, edges, sums);
+        }
+        if (r >= before)
+            store_phases(k, finish, y, stored, sums);
+        UNROLL
+        for (int phase = 0; phase < k.phases; ++phase)
+            shift_sums(as_roll(k), bias, sums[phase]);
+    }
+}
+
+INLINE void roll_phases(const phase_tile *given, const phase_kind k)
+{
+    phase_tile w = *given;
+    depthwise_tile *t = &w.tile;
+    const epilogue finish = *t->finish;
+    mask stored[PHASES_MOST];
+    column_edges edges[PHASE_COLUMNS];
+    for (int i = 0; i < k.phases; ++i)
+        stored[i] = v_mask(0, w.outputs - (k.phases * (k.vectors - 1) + i) * LANES);
+    for (dsc_int c = 0; c < t->column_last; ++c)
+        find_edges(t, k.vectors, c, edges[c]);
+    for (dsc_int plane = 0; plane < t->planes; ++plane, next_plane(t))
+        roll_phase_plane(&w, k, &finish, stored, edges);
+}
+
+typedef void (*phase_function)(const phase_tile *);
+
+#define PHASE_TILE(S, KH, V) static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V}); }
+#if FEW_TILES
+#define PHASE_TILES(S, KH) PHASE_TILE(S, KH, 1)
+#define PHASE_ENTRIES(S, KH) {phases_##S##_##KH##_1, NULL}
+#else
+#define PHASE_TILES(S, KH) PHASE_TILE(S, KH, 1) PHASE_TILE(S, KH, 2)
+#define PHASE_ENTRIES(S, KH) {phases_##S##_##KH##_1, phases_##S##_##KH##_2}
+#endif
+PHASE_TILES(2, 1) PHASE_TILES(2, 2) PHASE_TILES(2, 3) PHASE_TILES(2, 4)
+PHASE_TILES(3, 1) PHASE_TILES(3, 2) PHASE_TILES(4, 1) PHASE_TILES(4, 2)
+
+/* [phases][row taps - 1][vectors - 1] */
+static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTORS] = {
+    [2] = {PHASE_ENTRIES(2, 1), PHASE_ENTRIES(2, 2), PHASE_ENTRIES(2, 3), PHASE_ENTRIES(2, 4)},
+    [3] = {PHASE_ENTRIES(3, 1), PHASE_ENTRIES(3, 2)},
+    [4] = {PHASE_ENTRIES(4, 1), PHASE_ENTRIES(4, 2)},
+};
+
+/* The windows of all phases of the columns, one after the other. */
+typedef struct { int count; window window[PHASES_MOST]; } phase_windows;
+
+/* Positions before the first output of a phase that any of them reads, and after it. */
+static void phases_reach(const phase_windows *all, dsc_int *before, dsc_int *after)
+{
+    const dsc_extent *e = &all->window[0].e;
+    *before = e->low[2], *after = e->kernel[2] - e->low[2];
+    for (int i = 1; i < all->count; ++i) {
+        e = &all->window[i].e;
+        *before = at_least(*before, e->low[2]), *after = at_least(*after, e->kernel[2] - e->low[2]);
+    }
+}
+
+/* Is there a function for these windows, and does its tile hold what they need? */
+static bool roll_together(const phase_windows *all)
+{
+    const dsc_extent *e = &all->window[0].e;
+    dsc_int before, after;
+    if (e->kernel[0] < 1 || e->kernel[1] < 1 || e->kernel[1] > PHASE_ROWS || !phase_table[all->count][e->kernel[1] - 1][0])
+        return false;
+    for (int i = 0; i < all->count; ++i) {
+        const window *w = &all->window[i];
+        if (w->e.kernel[2] < 1 || w->e.dilation[2] != 1 || w->spacing[2] != all->count || w->place[2] != i)
+            return false;
+    }
+    phases_reach(all, &before, &after);
+    return before + after <= PHASE_COLUMNS;
+}
+
+/* All columns of the regions of all phases, as wide a tile at a time as there is. `outputs` of a row in all; `start`: the input
+ * column of output column 0. */
+static void run_phase_columns(const plane_region *r, const phase_windows *all, dsc_int outputs, dsc_int start, phase_tile *w,
+                              const real *x, real *y)
+{
+    depthwise_tile *t = &w->tile;
+    const phase_function *functions = phase_table[all->count][t->kernel_rows - 1];
+    for (dsc_int done = 0; done < r->columns; done += t->width) {
+        dsc_int left = r->columns - done, vectors = at_most(divide_up(left, LANES), functions[1] ? PHASE_VECTORS : 1);
+        t->width = at_most(left, vectors * LANES);
+        t->inside_low = -(start + done), t->inside_high = r->e->in[2] - (start + done);
+        w->outputs = at_most(all->count * t->width, outputs - all->count * done);
+        t->x = x + done;
+        t->y = y + all->count * done;
+        functions[vectors - 1](w);
+    }
+}
+
+/* `r`: of the first of the windows; `tap_column`: the step between the column taps of the call. */
+static void depthwise_phases(const plane_region *r, const phase_windows *all, dsc_int tap_column)
+{
+    const dsc_extent *e = r->e;
+    const dsc_int apart = e->dilation[1];
+    dsc_int before, after, outputs = 0;
+    phases_reach(all, &before, &after);
+    phase_tile w = {.tile = region_tile(r)};
+    depthwise_tile *t = &w.tile;
+    const real *origin = (const real *)r->x + (r->depth - e->low[0]) * r->x_step[0] + r->column - before;
+    for (int i = 0; i < all->count; ++i) {
+        const window *each = &all->window[i];
+        w.taps[i] = (each->tap_first[2] - all->window[0].tap_first[2]) * tap_column;
+        w.first[i] = before - each->e.low[2], w.last[i] = w.first[i] + each->e.kernel[2];
+        outputs += each->count[2];
+    }
+    t->column_last = before + after;
+    t->slice = e->dilation[0] * r->x_step[0];
+    t->row = apart * r->x_step[1];
+    t->y_row = r->y_row * apart;
+    for (dsc_int first = 0; first < at_most(apart, r->rows); ++first) {
+        dsc_int position = r->row + first - e->low[1];
+        t->rows = divide_up(r->rows - first, apart);
+        clip_taps(position, apart, t->rows - 1 + e->kernel[1], e->in[1], 0, &t->row_first, &t->row_last);
+        run_phase_columns(r, all, outputs, r->column - before, &w, origin + position * r->x_step[1],
+                          r->y + first * r->y_row);
+    }
+}
+
+#endif
