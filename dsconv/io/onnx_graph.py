@@ -1,0 +1,156 @@
+"""A graph of ONNX nodes that rewrites take apart: who makes a value, who uses it, what is constant."""
+
+from collections import ChainMap, Counter
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+from .onnx_read import subgraphs
+
+DOMAIN = "dsconv"  # of our own operators
+
+# what these give is no larger than what they get, so that constants may go through them at load
+_SMALL = {"Identity", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Cast"}
+
+
+class Graph:
+    """The nodes of a `GraphProto`, with constants as arrays.
+
+    Parameters
+    ----------
+    proto : onnx.GraphProto
+        `store` writes the present state back into it.
+    outer : Graph, optional
+        The one around a subgraph, whose constants are seen here too.
+    """
+
+    def __init__(self, proto, outer=None):
+        self.proto = proto
+        self.nodes = list(proto.node)
+        own = {each.name: numpy_helper.to_array(each) for each in proto.initializer}
+        self.constants = ChainMap(own, *(outer.constants.maps if outer else ()))
+        self._own = own
+        self._fresh = 0
+        self._taken = {name for node in self.nodes for name in node.output} | set(self.constants)
+        self.index()
+
+    def index(self):
+        """Count uses anew: inputs, captures of subgraphs, outputs of the graph."""
+        self.uses = Counter(name for node in self.nodes for name in used_names(node))
+        self.uses.update(output.name for output in self.proto.output)
+        self.producers = {name: node for node in self.nodes for name in node.output if name}
+
+    # ---- questions ------------------------------------------------------------------------------
+    def constant(self, name):
+        """The array of that name, or None where it is computed."""
+        return self.constants.get(name)
+
+    def scalar(self, name):
+        """The value of a floating constant of one element, or None."""
+        array = self.constants.get(name)
+        return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
+
+    def before(self, name, *operators):
+        """The node that makes a value for one user alone, where it is one of those operators; else None."""
+        node = self.producers.get(name)
+        if node is None or node.op_type not in operators or self.uses[name] != 1:
+            return None
+        return node if all(not self.uses[other] for other in node.output if other != name) else None
+
+    # ---- changes --------------------------------------------------------------------------------
+    def add_constant(self, array, like):
+        """A new constant, and its name."""
+        name = self.fresh(like)
+        self._own[name] = np.ascontiguousarray(array)
+        return name
+
+    def fresh(self, like):
+        name = like
+        while name in self._taken:
+            self._fresh += 1
+            name = f"{like}~{self._fresh}"
+        self._taken.add(name)
+        return name
+
+    def replace(self, old, new):
+        """Nodes instead of others, where the last of these stood."""
+        gone = set(map(id, old))
+        last = max(position for position, node in enumerate(self.nodes) if id(node) in gone)
+        before = [node for node in self.nodes[:last] if id(node) not in gone]
+        self.nodes = [*before, *new, *self.nodes[last + 1 :]]
+        for node in old:
+            self.uses.subtract(used_names(node))
+            for name in node.output:
+                self.producers.pop(name, None)
+        for node in new:
+            self.uses.update(used_names(node))
+            self.producers.update((name, node) for name in node.output if name)
+
+    def store(self):
+        """Write nodes and the constants that are used back into the proto."""
+        self.index()
+        del self.proto.node[:], self.proto.initializer[:]
+        self.proto.node.extend(self.nodes)
+        used = [name for name in self._own if self.uses[name]]
+        self.proto.initializer.extend(numpy_helper.from_array(self._own[name], name) for name in used)
+        names = set(self._own)
+        inputs = [each for each in self.proto.input if each.name not in names]
+        del self.proto.input[:]
+        self.proto.input.extend(inputs)
+
+
+def used_names(node):
+    """The values that a node needs, those that its subgraphs take from around them included."""
+    names = [name for name in node.input if name]
+    for graph in subgraphs(node):
+        inside = {each.name for each in [*graph.input, *graph.initializer]}
+        inside |= {name for inner in graph.node for name in inner.output}
+        every = [name for inner in graph.node for name in used_names(inner)]
+        every += [each.name for each in graph.output]
+        names += [name for name in every if name not in inside]
+    return names
+
+
+def attributes_of(node):
+    """A node's attributes as Python values; bytes are decoded."""
+    values = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+
+
+def own_node(operator, inputs, outputs, name, **attributes):
+    """One of our own operators; attributes that are None are left out."""
+    given = {key: value for key, value in attributes.items() if value is not None}
+    return helper.make_node(operator, inputs, outputs, name, domain=DOMAIN, **given)
+
+
+def fold_constants(graph, evaluate):
+    """Constant nodes become constants, and so does what small nodes make of constants alone.
+
+    `evaluate` runs a node on arrays.
+    """
+    kept = []
+    for node in graph.nodes:
+        value = _constant_value(node)
+        if value is None and node.op_type in _SMALL and not node.domain:
+            inputs = [graph.constant(name) for name in node.input if name]
+            if all(each is not None for each in inputs) and len(inputs) == len(node.input):
+                value = evaluate(node, inputs)
+        if value is None:
+            kept.append(node)
+        else:
+            graph._own[node.output[0]] = value
+    graph.nodes = kept
+    graph.index()
+
+
+def _constant_value(node):
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+        return None
+    for name, value in attributes_of(node).items():
+        if name == "value":
+            return numpy_helper.to_array(value)
+        if name in ("value_float", "value_floats"):
+            return np.array(value, np.float32)
+        if name in ("value_int", "value_ints"):
+            return np.array(value, np.int64)
+    return None
