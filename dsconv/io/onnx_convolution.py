@@ -13,6 +13,9 @@ class Operator(OpRun):
     `setup` reads the attributes, once.
     """
 
+    op_domain = DOMAIN
+    op_schema = None  # or the schema of the newest operator of this name would give it attributes
+
     def __init__(self, onnx_node, run_params, schema=None):
         super().__init__(onnx_node, run_params, schema)
         self.setup()
@@ -29,7 +32,8 @@ class Operator(OpRun):
         raise NotImplementedError(type(self).__name__)
 
     def run(self, *inputs, **_):
-        return (self.compute(*inputs),)
+        value = self.compute(*inputs)
+        return (value if isinstance(value, np.ndarray) else np.asarray(value),)
 
     def _run(self, *inputs, **_):
         return self.run(*inputs)
@@ -37,8 +41,6 @@ class Operator(OpRun):
 
 class Activation(Operator):
     """One of the activations of the engine."""
-
-    op_domain = DOMAIN
 
     def compute(self, x):
         return activate(self.kind, x)
@@ -50,8 +52,6 @@ class _Convolution(Operator):
     Weights are nearly always the same arrays in each call. Threads that come first at the same time each
     prepare them, and any of the results will do.
     """
-
-    op_domain = DOMAIN
 
     def setup(self):
         self.groups = self.given("group", 1)

@@ -20,12 +20,15 @@ class Graph:
     ----------
     proto : onnx.GraphProto
         `store` writes the present state back into it.
+    version : int
+        Of the standard operators.
     outer : Graph, optional
         The one around a subgraph, whose constants are seen here too.
     """
 
-    def __init__(self, proto, outer=None):
+    def __init__(self, proto, version, outer=None):
         self.proto = proto
+        self.version = version
         self.nodes = list(proto.node)
         own = {each.name: numpy_helper.to_array(each) for each in proto.initializer}
         self.constants = ChainMap(own, *(outer.constants.maps if outer else ()))

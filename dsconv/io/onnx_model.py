@@ -123,12 +123,10 @@ class Model:
         given = [each for each in model.graph.input if each.name not in constants]
         self.inputs = {each.name: _signature(each, "input") for each in given}
         self.outputs = {each.name: _signature(each, "output") for each in model.graph.output}
-        opsets = {each.domain.replace("ai.onnx", "") if each.domain == "ai.onnx" else each.domain: each.version
-                  for each in model.opset_import}
-        optimise(model.graph, opsets)
-        model.opset_import.extend(
-            helper.make_opsetid(domain, 1) for domain in (DOMAIN, "com.microsoft") if domain not in opsets
-        )
+        for opset in model.opset_import:
+            opset.domain = "" if opset.domain == "ai.onnx" else opset.domain
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+        optimise(model.graph, {each.domain: each.version for each in model.opset_import})
         self._evaluator = _built(model)
 
     def __call__(self, *arrays, **named):
@@ -157,9 +155,10 @@ def optimise(proto, opsets, outer=None):
     """Constants and rewrites, in a graph and then in those inside it."""
     for node in proto.node:
         node.domain = "" if node.domain == "ai.onnx" else node.domain
-    graph = Graph(proto, outer)
+    graph = Graph(proto, opsets[""], outer)
     fold_constants(graph, lambda node, inputs: _evaluated(node, inputs, opsets))
     rewrite(graph)
+    onnx_operators.adopt_operators(graph)
     for node in graph.nodes:
         for inner in subgraphs(node):
             optimise(inner, opsets, graph)

@@ -47,13 +47,17 @@ def resize(x, sizes, mode, data_format="channels_first"):
         if size == 0:
             raise ValueError(f"x: an empty spatial axis cannot be resized, got shape {np.shape(x)}")
         lower, upper, weight = _sources(size, target, mode)
-        low = np.take(first, lower, axis)
-        if mode == "nearest":
-            first = low
-            continue
-        weight = weight.astype(first.dtype).reshape(-1, *(1,) * (first.ndim - axis - 1))
-        first = low * (1 - weight) + np.take(first, upper, axis) * weight
+        first = interpolate(first, axis, lower, *(() if mode == "nearest" else (upper, weight)))
     return channels_back(first, data_format)
+
+
+def interpolate(x, axis, lower, upper=None, weight=None):
+    """Along one axis, ``(1 - weight)*x[lower] + weight*x[upper]``, or `x[lower]` without the others."""
+    low = np.take(x, lower, axis)
+    if upper is None:
+        return low
+    weight = weight.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
+    return low * (1 - weight) + np.take(x, upper, axis) * weight
 
 
 def resize_grad(dy, sizes, mode, data_format="channels_first"):
