@@ -123,7 +123,7 @@ class Conv(_Convolution):
         self.check_channels(shape, weight, self.groups, each)
         if outputs % self.groups:
             raise ValueError(f"group: {self.groups} must divide the {outputs} channels of the result")
-        if each == 1 and (self.groups > 1 or mixing is not None or set(kernel) != {1}):
+        if each == 1 and self.groups > 1:
             native = weight.reshape(self.groups, outputs // self.groups, *kernel)
             return self.fused("", rank, (native, bias, mixing, mixing_bias), words)
         if self.groups == 1 and set(kernel) == {1} and not self._pads(words["padding"]):
