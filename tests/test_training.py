@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 import dsconv as ds
-from dsconv import nn, training
-from dsconv.training import checkpoint as checkpoints
+from dsconv import files, nn, training
 
 from .small_training import bits, network, trained
 
@@ -134,7 +133,7 @@ def test_failed_checkpoint_leaves_the_former_one(tmp_path, monkeypatch):
     def full(*arguments, **words):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         training.save_checkpoint(path, {"x": np.zeros(3)}, {})
     assert os.listdir(tmp_path) == ["a"]

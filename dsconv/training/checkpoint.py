@@ -2,11 +2,11 @@
 
 import json
 import os
-import secrets
 import zipfile
-from contextlib import suppress
 
 import numpy as np
+
+from ..files import replacing
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -44,21 +44,8 @@ def save_checkpoint(path, arrays, values):
     ...     load_checkpoint(path)
     ({'weight': array([1., 1.])}, {'epoch': 3})
     """
-    # a link stays a link to the new file
-    path = os.path.realpath(os.fspath(path))
-    directory, name = os.path.split(path)
-    partial = os.path.join(directory, f".{name}.{secrets.token_hex(4)}.partial")
-    try:
-        with open(partial, "xb") as file:
-            _write(file, arrays, values)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise
-    _flush_directory(directory)
+    with replacing(path) as file:
+        _write(file, arrays, values)
 
 
 def load_checkpoint(path):
@@ -112,13 +99,3 @@ def _typed(array, name):
     import ml_dtypes
 
     return array.view(getattr(ml_dtypes, name))
-
-
-def _flush_directory(directory):
-    """Force the new name to the disk, where the system can: a power cut might bring back the former."""
-    with suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
