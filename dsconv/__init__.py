@@ -37,7 +37,7 @@ from .sizes import conv_output_size, conv_transpose_output_size
 from .streaming import Stream1d
 
 # imported at first use, so that `import dsconv` stays cheap
-_LAZY = ("analysis", "cost", "models", "nn", "reference", "testing", "training")
+_LAZY = ("analysis", "cost", "io", "models", "nn", "reference", "testing", "training")
 
 __all__ = [
     "Stream1d",

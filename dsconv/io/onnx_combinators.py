@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import nn
-from ..nn.resize import _sources
+from ..nn.resize import sources
 from ..nn.windows import spatial_sizes
 from .onnx_padding import gathered
 
@@ -87,28 +87,27 @@ def _same_size(writer, layer, x):
 
 
 def resized(writer, x, sizes, mode):
-    """x (N, C, *sizes) at other spatial sizes, one axis after the other."""
+    """x (N, C, *sizes) at other spatial sizes."""
+    have = x.shape[2:]
+    if tuple(sizes) == have:
+        return x
+    if 0 in have:
+        raise ValueError(f"input_shape: an empty axis cannot be resized, got {x.shape}")
+    words = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    if mode == "nearest":
+        words = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        # with half-pixel centres only multiples are free of ties, which runtimes round in different ways
+        if any(target % size for size, target in zip(have, sizes, strict=True)):
+            return _nearest(writer, x, sizes)
+    inputs = [x, "", "", writer.integers(sizes, "sizes")]
+    return writer.add("Resize", inputs, (*x.shape[:2], *sizes), axes=list(range(2, len(x.shape))), **words)
+
+
+def _nearest(writer, x, sizes):
     for axis, (size, target) in enumerate(zip(x.shape[2:], sizes, strict=True), 2):
-        if size == target:
-            continue
-        if size == 0:
-            raise ValueError(f"input_shape: an empty axis cannot be resized, got {x.shape}")
-        if mode == "nearest":
-            x = gathered(writer, x, axis, _sources(size, target, mode)[0])
-        else:
-            x = _interpolated(writer, x, axis, target)
+        if size != target:
+            x = gathered(writer, x, axis, sources(size, target, "nearest")[0])
     return x
-
-
-def _interpolated(writer, x, axis, target):
-    """Linear along one axis, which Resize takes in any rank once the others are folded into two."""
-    lower, upper, weight = _sources(x.shape[axis], target, "bilinear")
-    shape = (*x.shape[:axis], target, *x.shape[axis + 1 :])
-    column = weight.reshape(-1, *(1,) * (len(shape) - axis - 1))
-    low, high = gathered(writer, x, axis, lower), gathered(writer, x, axis, upper)
-    low = writer.add("Mul", [low, writer.constant(1 - column, "weight")], shape)
-    high = writer.add("Mul", [high, writer.constant(column, "weight")], shape)
-    return writer.add("Add", [low, high], shape)
 
 
 COMBINATORS = {

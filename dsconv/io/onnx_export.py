@@ -1,15 +1,12 @@
 """Networks written as ONNX files: a writer of nodes, which hands each layer to its row of the table of exporters."""
 
-import os
-import tempfile
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
-import onnx
 from onnx import helper, numpy_helper
 
 from .. import __version__
+from ..files import replacing
 from ..nn import Layer
 from ..nn.windows import channel_axis
 
@@ -135,7 +132,7 @@ def export(layer, path, input_shape):
     shapes = [tuple(each) for each in input_shape] if several else [tuple(input_shape)]
     values = [writer.input(f"x{i}" if several else "x", shape) for i, shape in enumerate(shapes)]
     result = writer.layer(layer, tuple(values) if several else values[0])
-    _write(_model(writer, result), Path(path))
+    _write(_model(writer, result), path)
 
 
 def _dtype(layer):
@@ -169,21 +166,5 @@ def _write(model, path):
     size = model.ByteSize()
     if size > _LIMIT:
         raise ValueError(f"layer: an ONNX file holds at most {_LIMIT} bytes, this network needs {size}")
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(model.SerializeToString())
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-__all__ = ["Value", "Writer", "export", "onnx"]
+    with replacing(path) as file:
+        file.write(model.SerializeToString())

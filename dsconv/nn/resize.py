@@ -21,7 +21,7 @@ MODES = ("bilinear", "nearest")
 
 
 # ---- functions -----------------------------------------------------------------------------------
-def _sources(size, target, mode):
+def sources(size, target, mode):
     """(lower index, upper index, weight of the upper one) for each of `target` positions.
 
     The centre of output i lies at ``(i + 1/2)*size/target - 1/2``; beyond the outer centres the outermost
@@ -46,7 +46,7 @@ def resize(x, sizes, mode, data_format="channels_first"):
             continue
         if size == 0:
             raise ValueError(f"x: an empty spatial axis cannot be resized, got shape {np.shape(x)}")
-        lower, upper, weight = _sources(size, target, mode)
+        lower, upper, weight = sources(size, target, mode)
         first = interpolate(first, axis, lower, *(() if mode == "nearest" else (upper, weight)))
     return channels_back(first, data_format)
 
@@ -69,7 +69,7 @@ def resize_grad(dy, sizes, mode, data_format="channels_first"):
             continue
         moved = np.moveaxis(first, axis, 0)
         result = np.zeros((size, *moved.shape[1:]), first.dtype)
-        for gradient, lower, upper, weight in zip(moved, *_sources(size, target, mode), strict=True):
+        for gradient, lower, upper, weight in zip(moved, *sources(size, target, mode), strict=True):
             result[lower] += gradient * first.dtype.type(1 - weight)
             if weight:
                 result[upper] += gradient * first.dtype.type(weight)
