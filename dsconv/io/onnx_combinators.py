@@ -21,12 +21,7 @@ def _sequential(writer, layer, x):
 
 def _parts(writer, layer, x):
     """What is joined: results of the branches on one input, or the values of a tuple."""
-    if layer.children:
-        return _children(writer, layer, [x] * len(layer.children))
-    if not isinstance(x, tuple):
-        name = type(layer).__name__
-        raise TypeError(f"input_shape: {name}() without branches takes a tuple of inputs, got one shape")
-    return list(x)
+    return _children(writer, layer, [x] * len(layer.children)) if layer.children else list(x)
 
 
 def _folded(operator):
@@ -70,7 +65,7 @@ def _sliced(writer, x, ranges):
 
 
 def _parallel(writer, layer, x):
-    layer.input_shapes(x)
+    layer.input_shapes(x)  # a tuple of as many
     return tuple(_children(writer, layer, x))
 
 
@@ -93,14 +88,21 @@ def resized(writer, x, sizes, mode):
         return x
     if 0 in have:
         raise ValueError(f"input_shape: an empty axis cannot be resized, got {x.shape}")
+    multiples = not any(target % size for size, target in zip(have, sizes, strict=True))
+    # off multiples there are ties between neighbours, which runtimes round in different ways
+    if mode == "nearest" and not multiples:
+        return _nearest(writer, x, sizes)
     words = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     if mode == "nearest":
         words = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        # with half-pixel centres only multiples are free of ties, which runtimes round in different ways
-        if any(target % size for size, target in zip(have, sizes, strict=True)):
-            return _nearest(writer, x, sizes)
-    inputs = [x, "", "", writer.integers(sizes, "sizes")]
-    return writer.add("Resize", inputs, (*x.shape[:2], *sizes), axes=list(range(2, len(x.shape))), **words)
+    shape = *x.shape[:2], *sizes
+    if multiples:
+        factors = [1, 1, *(target // size for size, target in zip(have, sizes, strict=True))]
+        inputs = [x, "", writer.constant(factors, "scales", np.float32)]
+    else:
+        batch = writer.add("Shape", [x], (1,), end=1)
+        inputs = [x, "", "", writer.add("Concat", [batch, writer.integers(shape[1:], "sizes")], (4,), axis=0)]
+    return writer.add("Resize", inputs, shape, **words)
 
 
 def _nearest(writer, x, sizes):

@@ -1,6 +1,6 @@
 """Networks written as ONNX files: a writer of nodes, which hands each layer to its row of the table of exporters."""
 
-from collections import namedtuple
+from dataclasses import dataclass
 
 import numpy as np
 from onnx import helper, numpy_helper
@@ -10,11 +10,16 @@ from ..files import replacing
 from ..nn import Layer
 from ..nn.windows import channel_axis
 
-# the whole shape, with the batch axis as it was given; names are those of the file
-Value = namedtuple("Value", "name shape")
-
 _OPSET = 18
 _LIMIT = 2**31 - 1  # bytes of a protobuf message
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of the file: its name, and its whole shape with the batch axis as it was given."""
+
+    name: str
+    shape: tuple
 
 
 class Writer:
@@ -47,9 +52,9 @@ class Writer:
 
     def constant(self, array, name, dtype=None):
         """A constant of the file; of the file's dtype unless another is given. Returns its name."""
-        array = np.asarray(array, self.dtype if dtype is None else dtype)
+        array = np.asarray(array, self.dtype if dtype is None else dtype, order="C")
         name = self._fresh(name)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants.append(numpy_helper.from_array(array, name))
         return name
 
     def integers(self, values, name):
@@ -77,7 +82,10 @@ class Writer:
         """The nodes of a layer; the value that it gives."""
         if name is not None:
             self.path.append(name)
-        result = self._exporter(layer)(self, layer, value)
+        exporter = self._exporter(layer)
+        if not layer.children:
+            layer.output_shape(shape_of(value))  # says what is wrong with it, as a call would
+        result = exporter(self, layer, value)
         if name is not None:
             self.path.pop()
         return result
@@ -119,6 +127,11 @@ class Writer:
         if channel_axis(data_format) == 1 or rank < 3:
             return value
         return self.transposed(value, (0, *range(2, rank), 1))
+
+
+def shape_of(value):
+    """The shape of a value, or those of a tuple of values."""
+    return tuple(map(shape_of, value)) if isinstance(value, tuple) else value.shape
 
 
 def export(layer, path, input_shape):

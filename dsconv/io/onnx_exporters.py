@@ -170,7 +170,6 @@ def linear(writer, x, weight, bias, name=""):
 
 
 def _batch_norm(writer, layer, x):
-    layer.output_shape(x.shape)
     if layer.data_format == "channels_last" and len(x.shape) > 2:
         scale, shift = layer.affine()
         y = writer.add("Mul", [x, writer.constant(scale, "scale")], x.shape)
@@ -181,7 +180,6 @@ def _batch_norm(writer, layer, x):
 
 
 def _layer_norm(writer, layer, x):
-    layer.output_shape(x.shape)
     first, rank = layer.data_format != "channels_last" and len(x.shape) > 2, len(x.shape)
     x = writer.transposed(x, (0, *range(2, rank), 1)) if first else x
     arrays = [writer.constant(getattr(layer, name), name) for name in ("weight", "bias")]
@@ -213,7 +211,6 @@ def _global_pool(writer, layer, x):
 
 
 def _upsample(writer, layer, x):
-    layer.output_shape(x.shape)
     x = writer.first(x, layer.data_format)
     factors = layer.factor if layer.each else layer.factor * (len(x.shape) - 2)
     sizes = [size * factor for size, factor in zip(x.shape[2:], factors, strict=True)]
@@ -221,7 +218,6 @@ def _upsample(writer, layer, x):
 
 
 def _pixel_shuffle(writer, layer, x):
-    layer.output_shape(x.shape)
     x, rank, factor = writer.first(x, layer.data_format), layer.rank, layer.factor
     channels = x.shape[1] // prod(factor)
     sizes = [size * times for size, times in zip(x.shape[2:], factor, strict=True)]
@@ -245,12 +241,10 @@ def _reshape(writer, layer, x):
 
 
 def _position_embedding(writer, layer, x):
-    layer.output_shape(x.shape)
     return writer.add("Add", [x, writer.constant(layer.weight, "weight")], x.shape)
 
 
 def _self_attention(writer, layer, x):
-    layer.output_shape(x.shape)
     last = layer.data_format == "channels_last"
     rank, heads, size = len(x.shape), layer.heads, layer.channels // layer.heads
     moved = x if last else writer.transposed(x, (0, *range(2, rank), 1))
@@ -274,7 +268,6 @@ def _self_attention(writer, layer, x):
 
 def _graph_conv(writer, layer, x):
     """Features spread by the powers of an adjacency, which is a second, dense input."""
-    layer.output_shape(x.shape)
     nodes = x.shape[1]
     if ("adjacency", (nodes, nodes)) not in writer.inputs:
         if any(name == "adjacency" for name, _ in writer.inputs):

@@ -64,7 +64,7 @@ class Graph:
     def add_constant(self, array, like):
         """A new constant, and its name."""
         name = self.fresh(like)
-        self._own[name] = np.ascontiguousarray(array)
+        self._own[name] = np.asarray(array, order="C")
         return name
 
     def fresh(self, like):
