@@ -86,7 +86,10 @@ PLAIN = {
     "positions": (lambda: nn.PositionEmbedding(*TOKENS), TOKENS),
     "reshape": (lambda: nn.Sequential(nn.Reshape(-1), nn.Reshape(4, 10)), TOKENS),
     "nothing": (lambda: nn.Sequential(nn.Dropout(0.5), nn.StochasticDepth(0.5), nn.Identity()), MAP),
-    "residual": (lambda: nn.Residual(nn.Dropout(0.2), nn.Product(nn.Identity(), nn.Activation("sigmoid"))), MAP),
+    "residual": (
+        lambda: nn.Residual(nn.Dropout(0.2), nn.Product(nn.Identity(), nn.Activation("sigmoid"))),
+        MAP,
+    ),
     "product": (lambda: nn.Product(nn.Identity(), nn.GlobalAveragePool(keepdims=True)), MAP),
     "shared": (lambda: nn.Sequential(*[nn.PointwiseConv2d(4, 4)] * 2), MAP),
 }
@@ -204,11 +207,15 @@ def test_layers_without_operators(tmp_path):
     path.write_bytes(b"before")
     double = nn.Lambda(lambda x: 2 * x, lambda x: (2 * x, lambda dy: 2 * dy))
     net = nn.Sequential(stem=nn.Identity(), body=nn.Residual(nn.Sequential(double)))
-    with pytest.raises(NotImplementedError, match=r"save_onnx: body\.body\.0 \(Lambda\(<lambda>\)\) is a Lambda"):
+    with pytest.raises(
+        NotImplementedError, match=r"save_onnx: body\.body\.0 \(Lambda\(<lambda>\)\) is a Lambda"
+    ):
         io.save_onnx(net, path, (1, 4))
     with pytest.raises(NotImplementedError, match=r"the layer .* is a Louder"):
         io.save_onnx(Louder("relu"), path, (1, 4))
-    with pytest.raises(NotImplementedError, match="parameters must be float16, float32 or float64, got complex64"):
+    with pytest.raises(
+        NotImplementedError, match="parameters must be float16, float32 or float64, got complex64"
+    ):
         io.save_onnx(nn.Linear(4, 2, dtype="complex64"), path, (1, 4))
     assert path.read_bytes() == b"before" and os.listdir(tmp_path) == ["layer.onnx"]
 

@@ -60,7 +60,9 @@ def _sliced(writer, x, ranges):
     """A part of some axes: {axis: (begin, end)}."""
     begins, ends = zip(*ranges.values(), strict=True)
     inputs = [writer.integers(each, name) for each, name in ((begins, "begins"), (ends, "ends"))]
-    shape = [ranges[axis][1] - ranges[axis][0] if axis in ranges else size for axis, size in enumerate(x.shape)]
+    shape = [
+        ranges[axis][1] - ranges[axis][0] if axis in ranges else size for axis, size in enumerate(x.shape)
+    ]
     return writer.add("Slice", [x, *inputs, writer.integers(ranges, "axes")], shape)
 
 

@@ -7,6 +7,7 @@ from .. import functional, nn
 from ..nn.windows import activate
 from .onnx_graph import DOMAIN
 
+
 class Operator(OpRun):
     """An operator that is ours: `compute` gives its only result, with nothing around the call.
 
@@ -60,7 +61,11 @@ class _Convolution(Operator):
     def compute(self, x, *arrays):
         key = (x.shape[1] if x.ndim > 1 else None, x.ndim, *arrays)
         known, run = self._ready
-        if known is None or len(known) != len(key) or any(a is not b for a, b in zip(known, key, strict=True)):
+        if (
+            known is None
+            or len(known) != len(key)
+            or any(a is not b for a, b in zip(known, key, strict=True))
+        ):
             weight, *rest = arrays
             run = self.prepared(x.shape, weight, *rest)
             self._ready = key, run
@@ -129,7 +134,9 @@ class Conv(_Convolution):
         if self.groups == 1 and set(kernel) == {1} and not self._pads(words["padding"]):
             return self._pointwise(rank, weight, bias, words["stride"])
         make = getattr(nn, f"Conv{rank}d")
-        return standard_groups(make, np.split(weight, self.groups), bias, self.given("activation", None), words)
+        return standard_groups(
+            make, np.split(weight, self.groups), bias, self.given("activation", None), words
+        )
 
     def _padding(self, rank):
         kind = self.given("auto_pad", "NOTSET")

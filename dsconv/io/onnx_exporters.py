@@ -38,9 +38,7 @@ def activated(writer, name, x):
     if name == "silu":
         return writer.add("Mul", [x, writer.add("Sigmoid", [x], x.shape)], x.shape)
     scaled = writer.add("Mul", [x, writer.constant(sqrt(0.5), "scale")], x.shape)
-    shifted = writer.add(
-        "Add", [writer.add("Erf", [scaled], x.shape), writer.constant(1, "one")], x.shape
-    )
+    shifted = writer.add("Add", [writer.add("Erf", [scaled], x.shape), writer.constant(1, "one")], x.shape)
     half = writer.add("Mul", [x, writer.constant(0.5, "half")], x.shape)
     return writer.add("Mul", [half, shifted], x.shape)
 
@@ -122,16 +120,16 @@ def _transposed_stage(writer, layer, x, weight, bias, name=""):
     """A depthwise one; the weight is (C, M, *kernel), as ONNX has it."""
     outputs = weight.shape[0] * weight.shape[1], *layer.output_sizes(x.shape[2:])
     words = _crop_words(layer, x.shape[2:], outputs[1:])
-    return _product(
-        writer, "ConvTranspose", x, weight, bias, outputs, name, group=weight.shape[0], **words
-    )
+    return _product(writer, "ConvTranspose", x, weight, bias, outputs, name, group=weight.shape[0], **words)
 
 
 def _crop_words(layer, sizes, outputs):
     _, stride, dilation, (kind, low, _) = layer.window
     lows, highs, extra = [], [], []
     kernel = layer.window.kernel
-    for axis, (size, output, k, s, d) in enumerate(zip(sizes, outputs, kernel, stride, dilation, strict=True)):
+    for axis, (size, output, k, s, d) in enumerate(
+        zip(sizes, outputs, kernel, stride, dilation, strict=True)
+    ):
         lows.append(low[axis] if kind == "explicit" else max(d * (k - 1) + 1 - s, 0) // 2)
         rest = (size - 1) * s + d * (k - 1) + 1 - lows[-1] - output
         highs.append(max(rest, 0))
@@ -150,9 +148,7 @@ def _standard_transposed(writer, layer, x):
     x = writer.first(x, layer.data_format)
     outputs = layer.out_channels, *layer.output_sizes(x.shape[2:])
     words = _crop_words(layer, x.shape[2:], outputs[1:])
-    y = _product(
-        writer, "ConvTranspose", x, layer.weight.swapaxes(0, 1), layer.bias, outputs, "", **words
-    )
+    y = _product(writer, "ConvTranspose", x, layer.weight.swapaxes(0, 1), layer.bias, outputs, "", **words)
     return writer.back(activated(writer, layer.activation, y), layer.data_format)
 
 
@@ -261,7 +257,9 @@ def _self_attention(writer, layer, x):
     scores = writer.add("Mul", [scores, writer.constant(1 / sqrt(size), "scale")], scores.shape)
     weights = writer.add("Softmax", [scores], scores.shape, axis=-1)
     means = writer.transposed(writer.add("MatMul", [weights, values], values.shape), (0, 2, 1, 3))
-    y = linear(writer, reshaped(writer, means, (count, layer.channels)), layer.out_weight, layer.out_bias, "out_")
+    y = linear(
+        writer, reshaped(writer, means, (count, layer.channels)), layer.out_weight, layer.out_bias, "out_"
+    )
     y = y if rank == 3 else reshaped(writer, y, moved.shape[1:])
     return y if last else writer.transposed(y, (0, rank - 1, *range(1, rank - 1)))
 

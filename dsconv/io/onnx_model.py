@@ -2,6 +2,7 @@
 
 import numpy as np
 from onnx import TensorProto, helper
+from onnx.defs import onnx_opset_version
 from onnx.reference import ReferenceEvaluator
 
 from . import onnx_convolution, onnx_operators
@@ -9,7 +10,7 @@ from .onnx_graph import DOMAIN, Graph, fold_constants, used_names
 from .onnx_read import described, read_model, subgraphs
 from .onnx_rewrite import rewrite
 
-_KNOWN = {"", "ai.onnx", "ai.onnx.ml", DOMAIN}
+_KNOWN = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training"}
 OWN = [*onnx_convolution.OPERATORS, *onnx_operators.OPERATORS]
 
 
@@ -148,14 +149,16 @@ def _built(model):
     except (NotImplementedError, MemoryError):
         raise
     except Exception as error:
-        raise ValueError(f"the graph cannot be set up: {_first_line(error) or type(error).__name__}") from error
+        raise ValueError(
+            f"the graph cannot be set up: {_first_line(error) or type(error).__name__}"
+        ) from error
 
 
 def optimise(proto, opsets, outer=None):
     """Constants and rewrites, in a graph and then in those inside it."""
     for node in proto.node:
         node.domain = "" if node.domain == "ai.onnx" else node.domain
-    graph = Graph(proto, opsets[""], outer)
+    graph = Graph(proto, opsets.get("", onnx_opset_version()), outer)
     fold_constants(graph, lambda node, inputs: _evaluated(node, inputs, opsets))
     rewrite(graph)
     onnx_operators.adopt_operators(graph)
@@ -227,7 +230,9 @@ def _checked_feeds(inputs, arrays, named):
         named = dict(zip(inputs, arrays, strict=True))
     missing, unknown = [name for name in inputs if name not in named], [n for n in named if n not in inputs]
     if missing or unknown:
-        problem = f"missing {', '.join(missing)}" if missing else f"got unknown {', '.join(map(repr, unknown))}"
+        problem = (
+            f"missing {', '.join(missing)}" if missing else f"got unknown {', '.join(map(repr, unknown))}"
+        )
         raise ValueError(f"inputs: {problem}; the network needs {_listed(inputs)}")
     return {name: _checked_input(name, named[name], *inputs[name]) for name in inputs}
 
@@ -238,7 +243,7 @@ def _listed(inputs):
 
 def _checked_input(name, value, dtype, shape):
     array = np.asarray(value)
-    if array.dtype == object:
+    if array.dtype == object and dtype != "str":
         raise TypeError(f"{name}: expected an array of {dtype}, got {type(value).__name__}")
     if dtype is not None and str(array.dtype) != dtype and dtype != "str":
         plain = not hasattr(value, "dtype") and np.can_cast(array.dtype, dtype, "same_kind")

@@ -7,6 +7,7 @@ import numpy as np
 from onnx import helper
 
 from ..nn.windows import activate
+from .onnx_control import CONTROL
 from .onnx_convolution import Operator
 from .onnx_graph import attributes_of, own_node
 from .onnx_pools import POOLS, pool_rule
@@ -28,7 +29,6 @@ _NUMPY = {
     "LessOrEqual": np.less_equal,
     "Log": np.log,
     "Add": np.add,
-    "MatMul": np.matmul,
     "Mul": np.multiply,
     "Neg": np.negative,
     "Not": np.logical_not,
@@ -121,6 +121,19 @@ class Softmax(Operator):
         return y
 
 
+def _product(a, b):
+    """A matrix product; one of narrow floats goes through float32, which NumPy has a fast one for."""
+    wide = np.result_type(a.dtype, np.float32) if a.dtype.itemsize == 2 and a.dtype.kind not in "iu" else a.dtype
+    return (a.astype(wide, copy=False) @ b.astype(wide, copy=False)).astype(a.dtype, copy=False)
+
+
+class MatMul(Operator):
+    """A matrix product of the last two axes."""
+
+    def compute(self, a, b):
+        return _product(a, b)
+
+
 class Gemm(Operator):
     """A matrix product, scaled, and another matrix added."""
 
@@ -129,7 +142,7 @@ class Gemm(Operator):
         self.turned = self.given("transA", 0), self.given("transB", 0)
 
     def compute(self, a, b, c=None):
-        y = (a.T if self.turned[0] else a) @ (b.T if self.turned[1] else b)
+        y = _product(a.T if self.turned[0] else a, b.T if self.turned[1] else b)
         if self.scales[0] != 1:
             y *= y.dtype.type(self.scales[0])
         if c is not None:
@@ -166,7 +179,7 @@ class Reduction(Operator):
     function = None
 
     def compute(self, x, axes=None):
-        axes = self.given("axes", None) if axes is None else axes.tolist()
+        axes = self.given("axes", None) if axes is None else axes.ravel().tolist()
         if axes is None or len(axes) == 0:
             if self.given("noop_with_empty_axes", 0):
                 return x
@@ -175,7 +188,23 @@ class Reduction(Operator):
         return y.astype(x.dtype, copy=False)
 
 
-_REDUCTIONS = {"ReduceMean": np.mean, "ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min}
+def _extreme(function, of_nothing):
+    """A maximum or minimum, which of no values at all is the least or the greatest of the type."""
+
+    def reduced(x, axis, keepdims):
+        if x.size:
+            return function(x, axis=axis, keepdims=keepdims)
+        kind = x.dtype.kind
+        bounds = {"b": (False, True), "f": (-np.inf, np.inf)}.get(kind)
+        if bounds is None:
+            bounds = np.iinfo(x.dtype).min, np.iinfo(x.dtype).max
+        return function(x, axis=axis, keepdims=keepdims, initial=bounds[of_nothing])
+
+    return reduced
+
+
+_REDUCTIONS = {"ReduceMean": np.mean, "ReduceSum": np.sum}
+_REDUCTIONS |= {"ReduceMax": _extreme(np.max, 0), "ReduceMin": _extreme(np.min, 1)}
 _EXTREMES = {"Max": np.maximum, "Min": np.minimum}
 
 
@@ -208,7 +237,7 @@ def _cast_rule(graph, node):
 
 
 ADOPTED = dict.fromkeys(
-    [*_NUMPY, *_EXTREMES, *_REDUCTIONS, *SHAPES, "Clip", "Div", "Erf", "Gemm", "HardSigmoid"], _modern
+    [*_NUMPY, *_EXTREMES, *_REDUCTIONS, *SHAPES, *CONTROL, "Clip", "Div", "Erf", "Gemm", "HardSigmoid", "MatMul"], _modern
 )
 ADOPTED |= {"Softmax": _softmax_rule, "BatchNormalization": _norm_rule, "LayerNormalization": _norm_rule}
 ADOPTED |= dict.fromkeys(POOLS, pool_rule) | dict.fromkeys(RECURRENT, recurrent_rule)
@@ -229,6 +258,6 @@ def adopt_operators(graph):
 
 OPERATORS = [
     *_kinds(Elementwise, _NUMPY), *_kinds(Extreme, _EXTREMES), *_kinds(Reduction, _REDUCTIONS),
-    *SHAPES.values(), *POOLS.values(), *RECURRENT.values(), *RESIZERS.values(),
-    BatchNormalization, Clip, Div, Erf, Gemm, HardSigmoid, LayerNormalization, Softmax,
+    *SHAPES.values(), *CONTROL.values(), *POOLS.values(), *RECURRENT.values(), *RESIZERS.values(),
+    BatchNormalization, Clip, Div, Erf, Gemm, HardSigmoid, LayerNormalization, MatMul, Softmax,
 ]  # fmt: skip

@@ -33,7 +33,9 @@ class _Pool(Operator):
     def _outputs(self, size, kernel, stride, dilation, low, high):
         room = size + low + high - dilation * (kernel - 1) - 1
         if room < 0:
-            raise ValueError(f"kernel_shape: {kernel} taps, {dilation} apart, are more than {size} padded inputs")
+            raise ValueError(
+                f"kernel_shape: {kernel} taps, {dilation} apart, are more than {size} padded inputs"
+            )
         if not self.given("ceil_mode", 0):
             return room // stride + 1
         outputs = -(-room // stride) + 1

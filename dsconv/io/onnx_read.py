@@ -49,7 +49,7 @@ def _check_versions(model):
                 f"opset_import: the file needs version {opset.version} of the operators, and the installed "
                 f"package onnx {onnx.__version__} knows 1 to {known}"
             )
-    if not any(opset.domain in ("", "ai.onnx") for opset in model.opset_import):
+    if not model.opset_import:
         raise ValueError("opset_import: the file does not say which version of the operators it needs")
 
 
@@ -169,7 +169,9 @@ def _check_names(graph, outer, where):
         for name in node.input:
             if name and name not in known and name not in outer:
                 rule = "a later node makes it: the graph has a cycle" if name in made else "nothing makes it"
-                raise ValueError(f"{described(node)}: input {name!r} is not there; {rule}, or is out of order")
+                raise ValueError(
+                    f"{described(node)}: input {name!r} is not there; {rule}, or is out of order"
+                )
         for inner in subgraphs(node):
             _check_names(inner, outer | known, f"{where}, inside {described(node)}")
         for name in node.output:

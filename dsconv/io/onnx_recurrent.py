@@ -16,7 +16,9 @@ class _Recurrent(Operator):
         first = self.given("layout", 0) == 1
         x = x.swapaxes(0, 1) if first else x
         if lengths is not None and (lengths != len(x)).any():
-            raise NotImplementedError(f"sequence_lens: {self.op_type} runs sequences of one length, got {lengths}")
+            raise NotImplementedError(
+                f"sequence_lens: {self.op_type} runs sequences of one length, got {lengths}"
+            )
         steps, batch, directions, hidden = len(x), x.shape[1], len(weight), recurrent.shape[-1]
         y = np.empty((steps, directions, batch, hidden), x.dtype)
         last = []
@@ -73,7 +75,9 @@ class GRU(_Recurrent):
         turned, after = recurrent.T, self.given("linear_before_reset", 0)
         for step in order:
             part = inputs[step]
-            both = activate("sigmoid", hidden @ turned[:, : 2 * size] + bias[: 2 * size] + part[:, : 2 * size])
+            both = activate(
+                "sigmoid", hidden @ turned[:, : 2 * size] + bias[: 2 * size] + part[:, : 2 * size]
+            )
             update, reset = both[:, :size], both[:, size:]
             if after:
                 candidate = reset * (hidden @ turned[:, 2 * size :] + bias[2 * size :])

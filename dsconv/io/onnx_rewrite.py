@@ -156,7 +156,11 @@ def channel_affine(graph, node, x, channels, rank=None):
 def _norm_affine(graph, node, channels):
     given = attributes_of(node)
     arrays = [graph.constant(name) for name in node.input[1:5]]
-    if given.get("training_mode", 0) or sum(map(bool, node.output)) > 1 or any(each is None for each in arrays):
+    if (
+        given.get("training_mode", 0)
+        or sum(map(bool, node.output)) > 1
+        or any(each is None for each in arrays)
+    ):
         return None
     if any(each.size != channels for each in arrays):
         return None

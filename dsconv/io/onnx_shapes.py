@@ -53,9 +53,7 @@ class Shape(Operator):
 
 class Slice(Operator):
     def compute(self, x, starts=None, ends=None, axes=None, steps=None):
-        starts, ends = (
-            (self.starts, self.ends) if starts is None else (starts.tolist(), ends.tolist())
-        )
+        starts, ends = (self.starts, self.ends) if starts is None else (starts.tolist(), ends.tolist())
         axes = self.given("axes", range(len(starts))) if axes is None else axes.tolist()
         steps = (1,) * len(starts) if steps is None else steps.tolist()
         window = [slice(None)] * x.ndim
@@ -73,7 +71,7 @@ def _slice(start, end, step, size):
 
 class Squeeze(Operator):
     def compute(self, x, axes=None):
-        axes = self.given("axes", None) if axes is None else axes.tolist()
+        axes = self.given("axes", None) if axes is None else axes.ravel().tolist()
         return np.squeeze(x, None if axes is None else tuple(axes))
 
 
@@ -84,10 +82,22 @@ class Transpose(Operator):
 
 class Unsqueeze(Operator):
     def compute(self, x, axes=None):
-        return np.expand_dims(x, tuple(self.axes if axes is None else axes.tolist()))
+        return np.expand_dims(x, tuple(self.axes if axes is None else axes.ravel().tolist()))
 
 
 SHAPES = {
     each.__name__: each
-    for each in (Cast, Concat, Flatten, Gather, Identity, Reshape, Shape, Slice, Squeeze, Transpose, Unsqueeze)
+    for each in (
+        Cast,
+        Concat,
+        Flatten,
+        Gather,
+        Identity,
+        Reshape,
+        Shape,
+        Slice,
+        Squeeze,
+        Transpose,
+        Unsqueeze,
+    )
 }
