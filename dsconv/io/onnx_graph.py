@@ -5,7 +5,7 @@ from collections import ChainMap, Counter
 import numpy as np
 from onnx import helper, numpy_helper
 
-from .onnx_read import subgraphs
+from .onnx_read import described, subgraphs
 
 DOMAIN = "dsconv"  # of our own operators
 
@@ -30,6 +30,7 @@ class Graph:
         self.proto = proto
         self.version = version
         self.nodes = list(proto.node)
+        self._gone = []  # they keep their identity while others are asked for theirs
         own = {each.name: numpy_helper.to_array(each) for each in proto.initializer}
         self.constants = ChainMap(own, *(outer.constants.maps if outer else ()))
         self._own = own
@@ -42,6 +43,16 @@ class Graph:
         self.uses = Counter(name for node in self.nodes for name in used_names(node))
         self.uses.update(output.name for output in self.proto.output)
         self.producers = {name: node for node in self.nodes for name in node.output if name}
+
+    @property
+    def nodes(self):
+        """All nodes in an order in which they can run."""
+        return [node for slot in self._slots for node in slot]
+
+    @nodes.setter
+    def nodes(self, nodes):
+        self._slots = [[node] for node in nodes]
+        self._places = {id(node): place for place, node in enumerate(nodes)}
 
     # ---- questions ------------------------------------------------------------------------------
     def constant(self, name):
@@ -77,10 +88,13 @@ class Graph:
 
     def replace(self, old, new):
         """Nodes instead of others, where the last of these stood."""
-        gone = set(map(id, old))
-        last = max(position for position, node in enumerate(self.nodes) if id(node) in gone)
-        before = [node for node in self.nodes[:last] if id(node) not in gone]
-        self.nodes = [*before, *new, *self.nodes[last + 1 :]]
+        places = [self._places.pop(id(node)) for node in old]
+        last = max(places)
+        for place, node in zip(places, old, strict=True):
+            self._slots[place] = [other for other in self._slots[place] if other is not node]
+        self._slots[last] += new
+        self._places.update((id(node), last) for node in new)
+        self._gone += old
         for node in old:
             self.uses.subtract(used_names(node))
             for name in node.output:
@@ -114,6 +128,16 @@ def used_names(node):
     return names
 
 
+def applied(rule, graph, node):
+    """What a rule makes of a node; what a damaged one makes it stumble over is an error that names the node."""
+    try:
+        return rule(graph, node)
+    except (NotImplementedError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{described(node)}: its inputs or attributes do not fit: {error}") from error
+
+
 def attributes_of(node):
     """A node's attributes as Python values; bytes are decoded."""
     values = {each.name: helper.get_attribute_value(each) for each in node.attribute}
@@ -133,7 +157,7 @@ def fold_constants(graph, evaluate):
     """
     kept = []
     for node in graph.nodes:
-        value = _constant_value(node)
+        value = applied(_constant_value, graph, node)
         if value is None and node.op_type in _SMALL and not node.domain:
             inputs = [graph.constant(name) for name in node.input if name]
             if all(each is not None for each in inputs) and len(inputs) == len(node.input):
@@ -146,7 +170,7 @@ def fold_constants(graph, evaluate):
     graph.index()
 
 
-def _constant_value(node):
+def _constant_value(graph, node):
     if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
         return None
     for name, value in attributes_of(node).items():

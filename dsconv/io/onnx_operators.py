@@ -9,7 +9,7 @@ from onnx import helper
 from ..nn.windows import activate
 from .onnx_control import CONTROL
 from .onnx_convolution import Operator
-from .onnx_graph import attributes_of, own_node
+from .onnx_graph import applied, attributes_of, own_node
 from .onnx_pools import POOLS, pool_rule
 from .onnx_recurrent import RECURRENT, recurrent_rule
 from .onnx_resize import RESIZERS, resize_rule
@@ -250,7 +250,7 @@ def adopt_operators(graph):
         rule = ADOPTED.get(node.op_type)
         if node.domain or rule is None:
             continue
-        more = rule(graph, node)
+        more = applied(rule, graph, node)
         if more is not None:
             words = attributes_of(node) | more
             graph.replace([node], [own_node(node.op_type, node.input, node.output, node.name, **words)])

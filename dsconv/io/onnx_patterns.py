@@ -25,6 +25,7 @@ _PRODUCTS = {
     ("1 + erf", "x"): (1 / 2, "gelu"),
 }
 _TOLERANCE = 1e-6
+_DEPTH = 4  # of products in products: the longest of these patterns has three
 
 
 def clip_bounds(graph, node):
@@ -53,7 +54,7 @@ def match_product(graph, node):
     return None
 
 
-def _factors(graph, node):
+def _factors(graph, node, depth=0):
     """What a tree of Mul and Div by numbers multiplies: values, one number, and the nodes of the tree."""
     names, scale, nodes = [], 1.0, [node]
     for position, name in enumerate(node.input):
@@ -65,11 +66,11 @@ def _factors(graph, node):
         elif number is not None:
             scale *= number
         else:
-            inner = graph.before(name, "Mul", "Div")
+            inner = graph.before(name, "Mul", "Div") if depth < _DEPTH else None
             if inner is None:
                 names.append(name)
                 continue
-            more, times, tree = _factors(graph, inner)
+            more, times, tree = _factors(graph, inner, depth + 1)
             if not tree or len(more) > 2:
                 return [], 0, []
             names += more

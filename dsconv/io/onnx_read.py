@@ -12,7 +12,8 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, helper
 
 _EXTERNAL = TensorProto.EXTERNAL
-_DEPTH = 32  # of graphs inside graphs: no exporter comes near, and Python's stack would end
+_DEPTH = 32  # of graphs inside graphs, and of calls: no exporter comes near, and Python's stack would end
+_NODES = 1_000_000  # of a function with all that it calls put in
 # elements of the typed fields that make one element of the tensor
 _PARTS = {TensorProto.COMPLEX64: 2, TensorProto.COMPLEX128: 2}
 _PACKED = {"INT4": 2, "UINT4": 2, "FLOAT4E2M1": 2, "INT2": 4, "UINT2": 4}
@@ -31,7 +32,7 @@ def read_model(path):
     _check_versions(model)
     for graph in [model.graph, *model.functions]:
         _check_tensors(graph, path.parent)
-    _check_functions(model.functions)
+    _check_functions(model)
     if model.functions:
         try:
             model = onnx.inliner.inline_local_functions(model)
@@ -63,6 +64,7 @@ def _check_tensors(graph, folder, depth=0):
     for sparse in getattr(graph, "sparse_initializer", ()):
         raise NotImplementedError(f"initializer {sparse.values.name!r}: sparse tensors are not supported")
     for node in graph.node:
+        _check_node(node)
         for attribute in node.attribute:
             where = f"{described(node)}, attribute {attribute.name!r}"
             if attribute.type in (AttributeProto.SPARSE_TENSOR, AttributeProto.SPARSE_TENSORS):
@@ -71,6 +73,16 @@ def _check_tensors(graph, folder, depth=0):
                 _check_tensor(tensor, where, folder)
             for inner in attribute_graphs(attribute):
                 _check_tensors(inner, folder, depth + 1)
+
+
+def _check_node(node):
+    texts = [node.op_type, node.domain, node.name, *node.input, *node.output]
+    texts += [attribute.name for attribute in node.attribute]
+    # what is no UTF-8 comes as bytes
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{described(node)}: a name in it is no text")
+    if not node.op_type or not any(node.output):
+        raise ValueError(f"{described(node)}: a node needs an operator and an output")
 
 
 def attribute_tensors(attribute):
@@ -183,25 +195,25 @@ def _check_names(graph, outer, where):
             raise ValueError(f"{where}: nothing makes the output {each.name!r}")
 
 
-def _check_functions(functions):
-    """No function calls itself, through others neither."""
-    table = {(each.domain, each.name): each for each in functions}
-    done, open_ = set(), []
+def _check_functions(model):
+    """No function calls itself, through others neither, and put in they are not more nodes than `_NODES`."""
+    table = {(each.domain, each.name): each for each in model.functions}
+    sizes, open_ = {}, []
 
-    def visit(key):
-        if key in open_:
-            chain = " -> ".join(name for _, name in [*open_[open_.index(key) :], key])
-            raise ValueError(f"functions: {chain} calls itself")
-        if key in done:
-            return
-        open_.append(key)
-        for called in _calls(table[key].node):
-            if called in table:
-                visit(called)
-        done.add(open_.pop())
+    def size(key):
+        if key in open_ or len(open_) > _DEPTH:
+            chain = " -> ".join(str(name) for _, name in [*open_[-4:], key])
+            raise ValueError(f"functions: {chain}: a function calls itself, or more than {_DEPTH} one another")
+        if key not in sizes:
+            open_.append(key)
+            sizes[key] = sum(1 + (size(called) if called in table else 0) for called in _calls(table[key].node))
+            open_.pop()
+            if sizes[key] > _NODES:
+                raise ValueError(f"functions: {key[1]} amounts to more than {_NODES} nodes")
+        return sizes[key]
 
-    for key in table:
-        visit(key)
+    if sum(size(called) for called in _calls(model.graph.node) if called in table) > _NODES:
+        raise ValueError(f"functions: the graph amounts to more than {_NODES} nodes")
 
 
 def _calls(nodes):

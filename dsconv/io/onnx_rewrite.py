@@ -7,7 +7,7 @@ come in their place, or None. A value between is only taken away where one node 
 import numpy as np
 from onnx import helper
 
-from .onnx_graph import attributes_of, own_node
+from .onnx_graph import applied, attributes_of, own_node
 from .onnx_patterns import ACTIVATIONS, clip_bounds, match_product
 
 _TOLERANCE = 1e-6  # of constants such as 1/6, which files keep in float32 or as decimals
@@ -22,7 +22,7 @@ def rewrite(graph):
         for node in list(graph.nodes):
             if node.op_type not in operators or graph.producers.get(node.output[0]) is not node:
                 continue
-            found = rule(graph, node)
+            found = applied(rule, graph, node)
             if found is not None:
                 graph.replace(*found)
 
