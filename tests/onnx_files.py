@@ -1,7 +1,6 @@
 """What tests of ONNX files share."""
 
 import numpy as np
-import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
@@ -65,6 +64,3 @@ def saved(model, tmp_path, name="model.onnx"):
 def node_kinds(network):
     """The operators that a loaded network runs."""
     return [node.onnx_node.op_type for node in network._evaluator.rt_nodes_]
-
-
-__all__ = ["onnx"]

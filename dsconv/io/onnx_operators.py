@@ -123,7 +123,9 @@ class Softmax(Operator):
 
 def _product(a, b):
     """A matrix product; one of narrow floats goes through float32, which NumPy has a fast one for."""
-    wide = np.result_type(a.dtype, np.float32) if a.dtype.itemsize == 2 and a.dtype.kind not in "iu" else a.dtype
+    wide = (
+        np.result_type(a.dtype, np.float32) if a.dtype.itemsize == 2 and a.dtype.kind not in "iu" else a.dtype
+    )
     return (a.astype(wide, copy=False) @ b.astype(wide, copy=False)).astype(a.dtype, copy=False)
 
 
@@ -237,7 +239,20 @@ def _cast_rule(graph, node):
 
 
 ADOPTED = dict.fromkeys(
-    [*_NUMPY, *_EXTREMES, *_REDUCTIONS, *SHAPES, *CONTROL, "Clip", "Div", "Erf", "Gemm", "HardSigmoid", "MatMul"], _modern
+    [
+        *_NUMPY,
+        *_EXTREMES,
+        *_REDUCTIONS,
+        *SHAPES,
+        *CONTROL,
+        "Clip",
+        "Div",
+        "Erf",
+        "Gemm",
+        "HardSigmoid",
+        "MatMul",
+    ],
+    _modern,
 )
 ADOPTED |= {"Softmax": _softmax_rule, "BatchNormalization": _norm_rule, "LayerNormalization": _norm_rule}
 ADOPTED |= dict.fromkeys(POOLS, pool_rule) | dict.fromkeys(RECURRENT, recurrent_rule)

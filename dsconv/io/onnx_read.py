@@ -203,10 +203,14 @@ def _check_functions(model):
     def size(key):
         if key in open_ or len(open_) > _DEPTH:
             chain = " -> ".join(str(name) for _, name in [*open_[-4:], key])
-            raise ValueError(f"functions: {chain}: a function calls itself, or more than {_DEPTH} one another")
+            raise ValueError(
+                f"functions: {chain}: a function calls itself, or more than {_DEPTH} one another"
+            )
         if key not in sizes:
             open_.append(key)
-            sizes[key] = sum(1 + (size(called) if called in table else 0) for called in _calls(table[key].node))
+            sizes[key] = sum(
+                1 + (size(called) if called in table else 0) for called in _calls(table[key].node)
+            )
             open_.pop()
             if sizes[key] > _NODES:
                 raise ValueError(f"functions: {key[1]} amounts to more than {_NODES} nodes")
