@@ -88,11 +88,14 @@ class Graph:
 
     def replace(self, old, new):
         """Nodes instead of others, where the last of these stood."""
-        places = [self._places.pop(id(node)) for node in old]
-        last = max(places)
-        for place, node in zip(places, old, strict=True):
+        last = max(self._places[id(node)] for node in old)
+        gone = set(map(id, old))
+        slot = self._slots[last]
+        at = max((i for i, node in enumerate(slot) if id(node) in gone))
+        self._slots[last] = slot[: at + 1] + new + slot[at + 1 :]
+        for node in old:
+            place = self._places.pop(id(node))
             self._slots[place] = [other for other in self._slots[place] if other is not node]
-        self._slots[last] += new
         self._places.update((id(node), last) for node in new)
         self._gone += old
         for node in old:

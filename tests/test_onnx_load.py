@@ -1,0 +1,441 @@
+"""`load_onnx`: graphs of every operator that is ours, and of those that rewrites make one of."""
+
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from onnx import helper, numpy_helper
+
+from dsconv import io
+
+from .onnx_files import assert_close, check_against_runtime, model_of, node_kinds, runtime, saved
+
+ONE = {"x": ("float32", ("N", 4, "h", "w"))}
+
+
+def node(operator, inputs, output="y", **attributes):
+    return helper.make_node(operator, inputs.split(","), output.split(","), **attributes)
+
+
+def checked(
+    tmp_path, nodes, constants=None, inputs=None, shapes=((2, 4, 7, 6), (1, 4, 9, 5)), tolerance=3e-5, **words
+):
+    """A graph from x to y, here and in ONNX Runtime; our network comes back."""
+    inputs = ONE if inputs is None else inputs
+    model = model_of(nodes, inputs, {"y": ("float32", None)}, constants, **words)
+    path = saved(model, tmp_path)
+    rng = np.random.default_rng(0)
+    for shape in shapes:
+        feeds = {name: rng.standard_normal(shape).astype(dtype) * 3 for name, (dtype, _) in inputs.items()}
+        network = check_against_runtime(path, feeds, tolerance)
+    return network
+
+
+# ---- convolutions --------------------------------------------------------------------------------
+def drawn(seed):
+    """A convolution of any kind: the node, its constants, the shape of x."""
+    rng = np.random.default_rng(seed)
+    rank, transposed = int(rng.integers(1, 4)), bool(rng.integers(2))
+    kernel, stride = rng.integers(1, 4, rank), rng.integers(1, 3, rank)
+    dilation = rng.integers(1, 3, rank)
+    kind = rng.choice(["depthwise", "pointwise", "standard", "groups"])
+    groups = {"depthwise": 4, "groups": 2}.get(str(kind), 1)
+    kernel = np.ones(rank, int) if kind == "pointwise" else kernel
+    outputs, sizes = 4 * int(rng.integers(1, 3)), rng.integers(6, 10, rank)
+    words = {"strides": stride.tolist(), "dilations": dilation.tolist(), "group": groups}
+    auto = rng.choice(["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
+    if auto == "NOTSET":
+        words["pads"] = rng.integers(0, kernel.repeat(2) if transposed else 3, 2 * rank).tolist()
+    elif not (transposed and auto != "VALID"):
+        words["auto_pad"] = str(auto)
+    if transposed and rng.integers(2):
+        words["output_padding"] = rng.integers(0, np.maximum(stride, dilation)).tolist()
+    if auto.startswith("SAME") and not transposed:
+        words["dilations"] = [1] * rank  # ONNX Runtime refuses others there
+    shape = (4, outputs // groups) if transposed else (outputs, 4 // groups)
+    arrays = {
+        "w": rng.standard_normal((*shape, *kernel)).astype("f"),
+        "b": rng.standard_normal(outputs).astype("f"),
+    }
+    inputs = "x,w,b" if rng.integers(2) else "x,w"
+    made = node("ConvTranspose" if transposed else "Conv", inputs, **words)
+    return made, arrays, (2, 4, *sizes.tolist())
+
+
+@pytest.mark.parametrize("seeds", range(10))
+def test_convolutions(seeds, tmp_path):
+    """Random ones of every rank, group, stride, dilation and padding."""
+    ran = 0
+    for seed in range(20 * seeds, 20 * seeds + 20):
+        made, arrays, shape = drawn(seed)
+        inputs = {"x": ("float32", ("N", 4, *map(str, range(len(shape) - 2))))}
+        model = model_of([made], inputs, {"y": ("float32", None)}, arrays)
+        x = np.random.default_rng(seed).standard_normal(shape).astype("f")
+        try:
+            expected = runtime(model.SerializeToString()).run(None, {"x": x})[0]
+        except Exception:  # a size below 1, or what only ONNX Runtime refuses
+            continue
+        actual = io.load_onnx(saved(model, tmp_path))(x)
+        try:
+            assert_close(actual, expected)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {made} {shape}: {error}") from None
+        ran += 1
+    assert ran > 10
+
+
+@pytest.mark.parametrize(
+    "words", [{"output_shape": [14, 13]}, {"auto_pad": "SAME_UPPER"}, {"auto_pad": "SAME_LOWER"}]
+)
+@pytest.mark.parametrize("groups", [1, 4])
+def test_transposed_to_a_size(words, groups, tmp_path, rng):
+    weight = rng.standard_normal((4, 8 // groups, 3, 3)).astype("f")
+    made = node("ConvTranspose", "x,w", strides=[2, 2], group=groups, **words)
+    checked(tmp_path, [made], {"w": weight}, shapes=[(2, 4, 7, 6)])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_other_floats(dtype, groups, tmp_path, rng):
+    """No narrow sums: float16 is as near as its last bit allows."""
+    w = rng.standard_normal((8, 4 // groups, 3, 3)).astype(dtype)
+    made = node("Conv", "x,w", pads=[1, 1, 1, 1], group=groups)
+    model = model_of([made], {"x": (dtype, ("N", 4, 7, 6))}, {"y": (dtype, None)}, {"w": w})
+    wide = model_of(
+        [made], {"x": ("float32", ("N", 4, 7, 6))}, {"y": ("float32", None)}, {"w": w.astype("f")}
+    )
+    x = rng.standard_normal((2, 4, 7, 6)).astype(dtype)
+    expected = runtime(wide.SerializeToString()).run(None, {"x": x.astype("f")})[0].astype(dtype)
+    assert_close(io.load_onnx(saved(model, tmp_path))(x), expected, 2e-3 if dtype == "float16" else 1e-5)
+
+
+def test_weights_that_are_computed(tmp_path, rng):
+    """They are an input here, other ones in each call."""
+    inputs = {"x": ("float32", ("N", 4, 7, 6)), "w": ("float32", (4, 1, 3, 3))}
+    network = io.load_onnx(
+        saved(model_of([node("Conv", "x,w", group=4)], inputs, {"y": ("float32", None)}), tmp_path)
+    )
+    session = runtime(tmp_path / "model.onnx")
+    for _ in range(3):
+        feeds = {
+            name: rng.standard_normal(shape).astype("f")
+            for name, shape in (("x", (2, 4, 7, 6)), ("w", (4, 1, 3, 3)))
+        }
+        assert_close(network(feeds), session.run(None, feeds)[0])
+
+
+# ---- rewrites ------------------------------------------------------------------------------------
+def hardswish(x, y, order):
+    """As PaddlePaddle and PyTorch export it."""
+    last = {
+        "multiply first": [node("Mul", f"{x},c", "m"), node("Div", "m,six", y)],
+        "divide first": [node("Div", "c,six", "d"), node("Mul", f"d,{x}", y)],
+        "by a sixth": [node("Mul", "c,sixth", "d"), node("Mul", f"{x},d", y)],
+    }[order]
+    return [node("Add", f"{x},three", "a"), node("Clip", "a,zero,six", "c"), *last]
+
+
+def gelu(x, y, order):
+    made = [node("Div", f"{x},root", "d"), node("Erf", "d", "e"), node("Add", "e,one", "s")]
+    if order == "half last":
+        return [*made, node("Mul", f"{x},s", "m"), node("Mul", f"m,half", y)]
+    if order == "half first":
+        return [node("Mul", f"{x},half", "m"), *made, node("Mul", "m,s", y)]
+    return [*made, node("Mul", "half,s", "m"), node("Mul", f"m,{x}", y)]
+
+
+NUMBERS = {"zero": 0, "one": 1, "three": 3, "six": 6, "sixth": 1 / 6, "half": 0.5, "root": 2**0.5}
+ACTIVATIONS = {
+    "relu": lambda x, y: [node("Relu", x, y)],
+    "relu6": lambda x, y: [node("Clip", f"{x},zero,six", y)],
+    "sigmoid": lambda x, y: [node("Sigmoid", x, y)],
+    "tanh": lambda x, y: [node("Tanh", x, y)],
+    "hardsigmoid": lambda x, y: [node("HardSigmoid", x, y, alpha=1 / 6, beta=0.5)],
+    "hardswish": lambda x, y: [node("HardSwish", x, y)],
+    "silu": lambda x, y: [node("Sigmoid", x, "s"), node("Mul", f"{x},s", y)],
+    "hardswish of hardsigmoid": lambda x, y: [
+        node("HardSigmoid", x, "s", alpha=0.16666666, beta=0.5), node("Mul", f"s,{x}", y)
+    ],
+    "hardsigmoid of clip": lambda x, y: [
+        node("Add", f"three,{x}", "a"), node("Clip", "a,zero,six", "c"), node("Div", "c,six", y)
+    ],
+}  # fmt: skip
+ACTIVATIONS |= {
+    f"hardswish {order}": lambda x, y, order=order: hardswish(x, y, order)
+    for order in ("multiply first", "divide first", "by a sixth")
+}
+ACTIVATIONS |= {
+    f"gelu {order}": lambda x, y, order=order: gelu(x, y, order)
+    for order in ("half last", "half first", "inside")
+}
+
+
+def constants(rng, **shapes):
+    numbers = {name: np.float32(value) for name, value in NUMBERS.items()}
+    return numbers | {name: rng.uniform(0.5, 1.5, shape).astype("f") for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name, tmp_path, rng):
+    """Each becomes the epilogue of the convolution before it."""
+    arrays = constants(rng, w=(4, 1, 3, 3))
+    made = [node("Conv", "x,w", "v", group=4), *ACTIVATIONS[name]("v", "y")]
+    network = checked(tmp_path, made, arrays, opset=17)
+    assert node_kinds(network) == ["Conv"]
+    (step,) = network._evaluator.rt_nodes_
+    assert step.given("activation", None) == name.split()[0]
+
+
+def test_fused_chain(tmp_path, rng):
+    """Depthwise, norm, activation, pointwise, norm, activation: one operator, as it is in MobileNets."""
+    arrays = constants(rng, dw=(4, 1, 3, 3), pw=(6, 4, 1, 1), s1=4, b=4, m=4, v=4, s2=6, b2=6, m2=6, v2=6)
+    made = [
+        node("Conv", "x,dw", "1", group=4, pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("BatchNormalization", "1,s1,b,m,v", "2", epsilon=1e-3),
+        node("Clip", "2,zero,six", "3"),
+        node("Conv", "3,pw", "4"),
+        node("BatchNormalization", "4,s2,b2,m2,v2", "5"),
+        *ACTIVATIONS["silu"]("5", "y"),
+    ]
+    network = checked(tmp_path, made, arrays)
+    assert node_kinds(network) == ["Conv"]
+    (step,) = network._evaluator.rt_nodes_
+    assert step.depthwise_activation == "relu6" and step.activation == "silu" and len(step.input) == 5
+
+
+def test_transposed_chain(tmp_path, rng):
+    arrays = constants(rng, dw=(4, 2, 3, 3), pw=(6, 8, 1, 1), s=8, b=8, m=8, v=8)
+    made = [
+        node("ConvTranspose", "x,dw", "1", group=4, strides=[2, 2]),
+        node("BatchNormalization", "1,s,b,m,v", "2"),
+        node("Relu", "2", "3"),
+        node("Conv", "3,pw", "y"),
+    ]
+    assert node_kinds(checked(tmp_path, made, arrays)) == ["ConvTranspose"]
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+def test_constants_per_channel(operator, groups, tmp_path, rng):
+    """Scales and shifts after a convolution, of the forms that exporters write them in."""
+    weight = (8, 4 // groups, 3, 3) if operator == "Conv" else (4, 8 // groups, 3, 3)
+    arrays = constants(rng, w=weight, s=(8, 1, 1), t=(1, 8, 1, 1), o=(1,), d=(8, 1, 1), b=8)
+    made = [
+        node(operator, "x,w,b", "1", group=groups),
+        node("Mul", "1,s", "2"),
+        node("Add", "t,2", "3"),
+        node("Sub", "3,o", "4"),
+        node("Div", "4,d", "y"),
+    ]
+    assert node_kinds(checked(tmp_path, made, arrays)) == [operator]
+
+
+def test_padding(tmp_path, rng):
+    """A Pad before a convolution is its padding, and its mode."""
+    for mode in ("constant", "reflect", "edge"):
+        arrays = constants(rng, w=(4, 1, 3, 3)) | {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1])}
+        made = [node("Pad", "x,p", "1", mode=mode), node("Conv", "1,w", "y", group=4)]
+        assert node_kinds(checked(tmp_path, made, arrays)) == ["Conv"]
+    arrays["p"] = np.array([0, 1, 1, 2, 0, 0, 0, 1])  # of channels: that one stays
+    arrays["w"] = np.ones((5, 1, 3, 3), np.float32)
+    made = [node("Pad", "x,p", "1"), node("Conv", "1,w", "y", group=5)]
+    assert node_kinds(checked(tmp_path, made, arrays)) == ["Pad", "Conv"]
+
+
+KEPT = {
+    "used twice": [node("Conv", "x,w", "v", group=4), node("Relu", "v", "r"), node("Add", "v,r", "y")],
+    "not the same x": [
+        node("Conv", "x,w", "v", group=4), node("Abs", "v", "a"), node("Sigmoid", "a", "s"), node("Mul", "v,s", "y")
+    ],
+    "a shift by 2": [
+        node("Conv", "x,w", "v", group=4), node("Add", "v,one", "a"), node("Clip", "a,zero,six", "c"),
+        node("Div", "c,six", "d"), node("Mul", "d,v", "y"),
+    ],
+    "a sum of channels": [node("Conv", "x,w", "v", group=4), node("Add", "v,row", "y")],
+    "erf of something else": [
+        node("Conv", "x,w", "v", group=4), node("Mul", "v,half", "d"), node("Erf", "d", "e"), node("Add", "e,one", "s"),
+        node("Mul", "v,s", "m"), node("Mul", "m,half", "y"),
+    ],
+    "depthwise twice": [
+        node("Conv", "x,w", "v", group=4), node("Conv", "v,p", "m"), node("Mul", "v,one", "o"),
+        node("Slice", "o,at0,at2,at1", "t"), node("ReduceMean", "m", "z"), node("Add", "t,z", "y"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_no_pattern(name, tmp_path, rng):
+    arrays = constants(rng, w=(4, 1, 1, 1), p=(3, 4, 1, 1), row=6)
+    arrays |= {"at0": np.array([0]), "at1": np.array([1]), "at2": np.array([2])}
+    network = checked(
+        tmp_path, KEPT[name], arrays, shapes=[(2, 4, 7, 6)], inputs={"x": ("float32", ("N", 4, 7, 6))}
+    )
+    assert len(node_kinds(network)) > 1
+
+
+def test_values_between_that_are_outputs(tmp_path, rng):
+    """Neither an activation nor a norm goes into a convolution whose result is asked for."""
+    arrays = constants(rng, w=(4, 1, 3, 3), pw=(6, 4, 1, 1))
+    made = [node("Conv", "x,w", "v", group=4), node("Relu", "v", "r"), node("Conv", "r,pw", "y")]
+    outputs = {name: ("float32", None) for name in ("v", "r", "y")}
+    path = saved(model_of(made, ONE, outputs, arrays), tmp_path)
+    network = check_against_runtime(path, {"x": rng.standard_normal((2, 4, 7, 6)).astype("f")})
+    assert node_kinds(network) == ["Conv", "Activation", "Conv"]
+
+
+def test_subgraphs(tmp_path, rng):
+    """Branches see values and constants around them, which therefore stay; inside, the same is rewritten."""
+
+    def branch(name, operator):
+        made = [
+            node("Conv", "v,w", f"{name}1", group=4),
+            node(operator, f"{name}1", f"{name}2"),
+            node("Add", f"{name}2,v", name),
+        ]
+        return helper.make_graph(made, name, [], [helper.make_tensor_value_info(name, 1, None)])
+
+    branches = {"then_branch": branch("t", "Relu"), "else_branch": branch("e", "Tanh")}
+    made = [
+        node("Conv", "x,w", "u", group=4), node("Relu", "u", "v"),
+        node("ReduceMean", "x", "m", keepdims=0), node("Greater", "m,zero", "c"), node("If", "c", "y", **branches),
+    ]  # fmt: skip
+    network = checked(tmp_path, made, constants(rng, w=(4, 1, 1, 1)), shapes=[(2, 4, 7, 6)] * 4)
+    assert node_kinds(network)[0] == "Conv" and "Activation" not in node_kinds(network)
+    inner = [step for step in network._evaluator.rt_nodes_ if step.op_type == "If"][0].then_branch
+    assert [step.op_type for step in inner.rt_nodes_] == ["Conv", "Add"]
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Sigmoid", "LeakyRelu", "Clip", "HardSigmoid", ""])
+def test_fused_conv(activation, tmp_path, rng):
+    """ONNX Runtime's own Conv, as it writes it into optimised files."""
+    limits = {"LeakyRelu": [0.2], "Clip": [-0.5, 0.75], "HardSigmoid": [0.3, 0.4]}.get(activation, [])
+    words = ({"activation": activation} if activation else {}) | (
+        {"activation_params": limits} if limits else {}
+    )
+    arrays = constants(rng, w=(4, 4, 3, 3), b=4)
+    inputs = ONE | {"z": ("float32", ("N", 4, "p", "q"))}
+    made = [
+        helper.make_node(
+            "FusedConv", ["x", "w", "b", "z"], ["y"], domain="com.microsoft", pads=[1] * 4, **words
+        )
+    ]
+    checked(tmp_path, made, arrays, inputs, domains=["com.microsoft"], shapes=[(1, 4, 7, 6)])
+    made[0].input.pop()
+    checked(tmp_path, made, arrays, domains=["com.microsoft"])
+
+
+def test_constants_of_nodes(tmp_path, rng):
+    """As PaddlePaddle writes them: Constant nodes, and weights that are turned or reshaped at every call."""
+    w = numpy_helper.from_array(rng.standard_normal((3, 3, 1, 4)).astype("f"))
+    made = [
+        node("Constant", "", "raw", value=w), node("Transpose", "raw", "w", perm=[3, 2, 0, 1]),
+        node("Constant", "", "half", value_float=0.5), node("Identity", "half", "h"),
+        node("Conv", "x,w", "1", group=4), node("Mul", "1,h", "y"),
+    ]  # fmt: skip
+    for each in made[::2][:2]:
+        del each.input[:]
+    assert node_kinds(checked(tmp_path, made)) == ["Conv"]
+
+
+# ---- calls ---------------------------------------------------------------------------------------
+@pytest.fixture
+def pair(tmp_path):
+    """Two inputs, two outputs."""
+    inputs = {"a": ("float32", ("N", 3)), "b": ("int64", (3,))}
+    made = [node("Cast", "b", "c", to=1), node("Add", "a,c", "sum"), node("Mul", "a,c", "product")]
+    outputs = {"sum": ("float32", ("N", 3)), "product": ("float32", None)}
+    return io.load_onnx(saved(model_of(made, inputs, outputs), tmp_path))
+
+
+def test_call_forms(pair):
+    a, b = np.ones((2, 3), np.float32), np.arange(3)
+    assert pair.inputs == {"a": ("float32", ("N", 3)), "b": ("int64", (3,))}
+    assert pair.outputs == {"sum": ("float32", ("N", 3)), "product": ("float32", None)}
+    assert repr(pair).startswith("Model(a: float32 ('N', 3), b: int64 (3,)) -> sum: float32")
+    first = pair({"a": a, "b": b})
+    assert list(first) == ["sum", "product"]
+    for again in (pair(a=a, b=b), pair({"a": a}, b=b), pair({"a": [[1, 1, 1], [1, 1, 1]], "b": [0, 1, 2]})):
+        assert all((again[name] == first[name]).all() for name in first)
+
+
+CALLS = {
+    "missing": (dict(a=0), ValueError, "inputs: missing b; the network needs a .float32, shape"),
+    "unknown": (dict(a=0, b=0, c=1), ValueError, "inputs: got unknown 'c'; the network needs a "),
+    "type": (dict(a=np.ones((2, 3)), b=np.arange(3)), ValueError, "a: the network needs float32, got float64: use"),
+    "rank": (dict(a=np.ones(3, "f"), b=np.arange(3)), ValueError, r"a: the network needs shape \('N', 3\), got \(3,\)"),
+    "size": (dict(a=np.ones((2, 4), "f"), b=np.arange(3)), ValueError, r"a: the network needs shape \('N', 3\), got \(2, 4"),
+    "object": (dict(a=object(), b=np.arange(3)), TypeError, "a: expected an array of float32, got object"),
+    "words": (dict(a="no", b=np.arange(3)), ValueError, "a: the network needs float32, got <U2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_wrong_inputs(name, pair):
+    feeds, error, message = CALLS[name]
+    with pytest.raises(error, match=message):
+        pair(feeds)
+
+
+def test_wrong_positional_inputs(pair):
+    with pytest.raises(
+        ValueError, match="inputs: one array goes to a network of one input; this one needs a "
+    ):
+        pair(np.ones((2, 3), np.float32))
+    with pytest.raises(ValueError, match="inputs: missing a, b"):
+        pair()
+
+
+def test_failing_node(tmp_path):
+    """The error of a call names the node and its operator."""
+    inputs = {"a": ("float32", ("N", "m")), "b": ("float32", ("M", "n"))}
+    made = [helper.make_node("MatMul", ["a", "b"], ["y"], "product of both")]
+    network = io.load_onnx(saved(model_of(made, inputs, {"y": ("float32", None)}), tmp_path))
+    with pytest.raises(ValueError, match=r"node 'product of both' \(dsconv.MatMul\): matmul"):
+        network(a=np.ones((2, 3), np.float32), b=np.ones((4, 5), np.float32))
+
+
+def test_threads(tmp_path, rng):
+    """One network from many threads, with other channels of a computed weight in each."""
+    arrays = constants(rng, w=(8, 4, 3, 3), p=(3, 8, 1, 1))
+    made = [
+        node("Conv", "x,w", "1", pads=[1] * 4),
+        node("Relu", "1", "2"),
+        node("Conv", "2,p", "3"),
+        node("Softmax", "3", "y", axis=1),
+    ]
+    network = io.load_onnx(saved(model_of(made, ONE, {"y": ("float32", None)}, arrays), tmp_path))
+    inputs = [rng.standard_normal((1 + i % 3, 4, 5 + i, 6)).astype("f") for i in range(8)]
+    expected = [io.load_onnx(tmp_path / "model.onnx")(x).tobytes() for x in inputs]
+    wrong = []
+
+    def run(position):
+        for _ in range(20):
+            if network(inputs[position]).tobytes() != expected[position]:
+                wrong.append(position)
+
+    threads = [threading.Thread(target=run, args=(position,)) for position in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_values_are_dropped(tmp_path):
+    """A long chain holds two of its values at a time."""
+    import tracemalloc
+
+    made = [node("Sqrt", "x" if i == 0 else f"v{i}", f"v{i + 1}") for i in range(40)]
+    network = io.load_onnx(
+        saved(model_of(made, {"x": ("float32", ("N",))}, {"v40": ("float32", None)}), tmp_path)
+    )
+    x = np.ones(1 << 18, np.float32)
+    network(x)
+    tracemalloc.start()
+    network(x)
+    assert tracemalloc.get_traced_memory()[1] < 4 * x.nbytes
+    tracemalloc.stop()
