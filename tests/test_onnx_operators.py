@@ -41,9 +41,12 @@ def cases():
         found = collect_testcases(None)
     table = {}
     for case in found:
-        for operator in {node.op_type for node in case.model.graph.node} & set(OURS):
-            if not any(word in case.name for word in EXCUSED):
-                table.setdefault(operator, []).append(case)
+        nodes = case.model.graph.node
+        # functions of dozens of nodes that are written out test the evaluator more than they test us
+        if len(nodes) > 6 or any(word in case.name for word in EXCUSED):
+            continue
+        for operator in sorted({node.op_type for node in nodes} & set(OURS))[:1]:
+            table.setdefault(operator, []).append(case)
     return table
 
 
