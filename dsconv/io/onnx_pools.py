@@ -96,18 +96,25 @@ class AveragePool(_Pool):
 
 
 class _Global(Operator):
-    function = None
+    """Over all positions, which are one axis to NumPy: that is quicker than several."""
 
     def compute(self, x):
-        return self.function(x, axis=tuple(range(2, x.ndim)), keepdims=True)
+        flat = x.reshape(*x.shape[:2], -1)
+        return self.reduced(flat).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
 
 
 class GlobalAveragePool(_Global):
-    function = staticmethod(np.mean)
+    """The mean of each channel."""
+
+    def reduced(self, flat):
+        return flat.mean(axis=-1)
 
 
 class GlobalMaxPool(_Global):
-    function = staticmethod(np.max)
+    """The greatest value of each channel."""
+
+    def reduced(self, flat):
+        return flat.max(axis=-1)
 
 
 def pool_rule(graph, node):
