@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
 
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from dsconv import io, nn
 
@@ -65,49 +66,128 @@ def nested(depth):
 OUTSIDE = [("location", "../secret.bin")]
 FLOATS = np.ones(4, np.float32).tobytes()
 FILES = {
-    "raw too short": (lambda: with_tensor(tensor([4], raw_data=FLOATS[:-1])), "initializer 'w': shape .4,. of FLOAT needs 16 bytes, the file holds 15"),
+    "raw too short": (
+        lambda: with_tensor(tensor([4], raw_data=FLOATS[:-1])),
+        "initializer 'w': shape .4,. of FLOAT needs 16 bytes, the file holds 15",
+    ),
     "raw too long": (lambda: with_tensor(tensor([2], raw_data=FLOATS)), "needs 8 bytes, the file holds 16"),
-    "numbers too few": (lambda: with_tensor(tensor([4], float_data=[1, 2])), "needs 4 numbers, the file holds 2"),
-    "in another field": (lambda: with_tensor(tensor([4], int32_data=[1, 2, 3, 4])), "needs 4 numbers, the file holds 0"),
-    "gigantic": (lambda: with_tensor(tensor([2**40, 2**40], raw_data=FLOATS)), "initializer 'w': shape .* needs 4835703278458516698824704 bytes"),
+    "numbers too few": (
+        lambda: with_tensor(tensor([4], float_data=[1, 2])),
+        "needs 4 numbers, the file holds 2",
+    ),
+    "in another field": (
+        lambda: with_tensor(tensor([4], int32_data=[1, 2, 3, 4])),
+        "needs 4 numbers, the file holds 0",
+    ),
+    "gigantic": (
+        lambda: with_tensor(tensor([2**40, 2**40], raw_data=FLOATS)),
+        "initializer 'w': shape .* needs 4835703278458516698824704 bytes",
+    ),
     "product that wraps": (lambda: with_tensor(tensor([2**32, 2**32], raw_data=b"")), "the file holds 0"),
-    "negative": (lambda: with_tensor(tensor([-4], raw_data=FLOATS)), r"sizes must not be negative, got \(-4,\)"),
-    "unknown type": (lambda: with_tensor(tensor([4], 99, raw_data=FLOATS)), "initializer 'w': unknown data type 99"),
+    "negative": (
+        lambda: with_tensor(tensor([-4], raw_data=FLOATS)),
+        r"sizes must not be negative, got \(-4,\)",
+    ),
+    "unknown type": (
+        lambda: with_tensor(tensor([4], 99, raw_data=FLOATS)),
+        "initializer 'w': unknown data type 99",
+    ),
     "attribute": (
-        lambda: model_of([node("Constant", "x", "w", value=tensor([9], raw_data=b"")), node("Add", "x,w")], X, Y),
+        lambda: model_of(
+            [node("Constant", "x", "w", value=tensor([9], raw_data=b"")), node("Add", "x,w")], X, Y
+        ),
         r"node 'w' \(Constant\), attribute 'value': shape .9,. of FLOAT needs 36 bytes",
     ),
-    "external elsewhere": (lambda: with_tensor(external(tensor([4]), location="../secret.bin")), "external data must lie in the folder of the file, got '../secret.bin'"),
-    "external absolute": (lambda: with_tensor(external(tensor([4]), location="/etc/passwd")), "must lie in the folder .* got '/etc/passwd'"),
-    "external by a link": (lambda: with_tensor(external(tensor([4]), location="link.bin")), "must lie in the folder .* got 'link.bin'"),
-    "external nowhere": (lambda: with_tensor(external(tensor([4]))), "must lie in the folder of the file, got ''"),
-    "external missing": (lambda: with_tensor(external(tensor([4]), location="none.bin")), "there is no file 'none.bin'"),
+    "external elsewhere": (
+        lambda: with_tensor(external(tensor([4]), location="../secret.bin")),
+        "external data must lie in the folder of the file, got '../secret.bin'",
+    ),
+    "external absolute": (
+        lambda: with_tensor(external(tensor([4]), location="/etc/passwd")),
+        "must lie in the folder .* got '/etc/passwd'",
+    ),
+    "external by a link": (
+        lambda: with_tensor(external(tensor([4]), location="link.bin")),
+        "must lie in the folder .* got 'link.bin'",
+    ),
+    "external nowhere": (
+        lambda: with_tensor(external(tensor([4]))),
+        "must lie in the folder of the file, got ''",
+    ),
+    "external missing": (
+        lambda: with_tensor(external(tensor([4]), location="none.bin")),
+        "there is no file 'none.bin'",
+    ),
     "external folder": (lambda: with_tensor(external(tensor([4]), location=".")), "there is no file '.'"),
-    "external short": (lambda: with_tensor(external(tensor([99]), location="good.bin")), "needs 396 bytes of external data, 'good.bin' has 16 at offset 0"),
-    "external offset": (lambda: with_tensor(external(tensor([4]), location="good.bin", offset="8")), "'good.bin' has 8 at offset 8"),
-    "external number": (lambda: with_tensor(external(tensor([4]), location="good.bin", offset="-8")), "the offset of external data must be a number, got '-8'"),
-    "cycle": (lambda: model_of([node("Add", "x,b", "a"), node("Relu", "a", "b"), node("Relu", "b")], X, Y), r"node 'a' \(Add\): input 'b' is not there; a later node makes it: the graph has a cycle"),
-    "itself": (lambda: model_of([node("Add", "x,y")], X, Y), "node 'y' .Add.: input 'y' is not there; a later node"),
-    "missing": (lambda: model_of([node("Add", "x,b")], X, Y), "node 'y' .Add.: input 'b' is not there; nothing makes it"),
-    "made twice": (lambda: model_of([node("Relu", "x"), node("Relu", "x")], X, Y), "node 'y' .Relu.: output 'y' is already there"),
+    "external short": (
+        lambda: with_tensor(external(tensor([99]), location="good.bin")),
+        "needs 396 bytes of external data, 'good.bin' has 16 at offset 0",
+    ),
+    "external offset": (
+        lambda: with_tensor(external(tensor([4]), location="good.bin", offset="8")),
+        "'good.bin' has 8 at offset 8",
+    ),
+    "external number": (
+        lambda: with_tensor(external(tensor([4]), location="good.bin", offset="-8")),
+        "the offset of external data must be a number, got '-8'",
+    ),
+    "cycle": (
+        lambda: model_of([node("Add", "x,b", "a"), node("Relu", "a", "b"), node("Relu", "b")], X, Y),
+        r"node 'a' \(Add\): input 'b' is not there; a later node makes it: the graph has a cycle",
+    ),
+    "itself": (
+        lambda: model_of([node("Add", "x,y")], X, Y),
+        "node 'y' .Add.: input 'y' is not there; a later node",
+    ),
+    "missing": (
+        lambda: model_of([node("Add", "x,b")], X, Y),
+        "node 'y' .Add.: input 'b' is not there; nothing makes it",
+    ),
+    "made twice": (
+        lambda: model_of([node("Relu", "x"), node("Relu", "x")], X, Y),
+        "node 'y' .Relu.: output 'y' is already there",
+    ),
     "no such output": (lambda: model_of([node("Relu", "x", "z")], X, Y), "nothing makes the output 'y'"),
     "no outputs": (lambda: model_of([node("Relu", "x", "z")], X, {}), "it has no outputs"),
     "no operator": (lambda: model_of([node("", "x")], X, Y), "a node needs an operator and an output"),
     "itself a function": (lambda: with_functions(("f", ["f"])), "functions: f -> f: a function calls itself"),
-    "functions in a ring": (lambda: with_functions(("f", ["f1"]), ("f1", ["Relu", "f"])), "functions: f -> f1 -> f: a function calls itself"),
-    "a billion nodes": (lambda: with_functions(*[(f"f{i}", [f"f{i + 1}"] * 10) for i in range(20)], ("f20", ["Relu"])), "amounts to more than 1000000 nodes"),
-    "deep functions": (lambda: with_functions(*[(f"f{i}", [f"f{i + 1}"]) for i in range(2000)], ("f2000", ["Relu"])), "functions: .* or more than 32"),
+    "functions in a ring": (
+        lambda: with_functions(("f", ["f1"]), ("f1", ["Relu", "f"])),
+        "functions: f -> f1 -> f: a function calls itself",
+    ),
+    "a billion nodes": (
+        lambda: with_functions(*[(f"f{i}", [f"f{i + 1}"] * 10) for i in range(20)], ("f20", ["Relu"])),
+        "amounts to more than 1000000 nodes",
+    ),
+    "deep functions": (
+        lambda: with_functions(*[(f"f{i}", [f"f{i + 1}"]) for i in range(2000)], ("f2000", ["Relu"])),
+        "functions: .* or more than 32",
+    ),
     "deep graphs": (lambda: nested(6), None),
     "no version": (lambda: without_opsets(), "opset_import: the file does not say"),
-}  # fmt: skip
+}
 UNKNOWN = {
-    "domain": (lambda: model_of([helper.make_node("Gelu", ["x"], ["y"], "n", domain="com.other")], X, Y, domains=["com.other"]), r"node 'n' \(com.other.Gelu\): operators of the domain 'com.other'"),
-    "operator": (lambda: model_of([node("Frobnicate", "x")], X, Y), r"node 'y' \(Frobnicate\): there is no implementation of this operator"),
+    "domain": (
+        lambda: model_of(
+            [helper.make_node("Gelu", ["x"], ["y"], "n", domain="com.other")], X, Y, domains=["com.other"]
+        ),
+        r"node 'n' \(com.other.Gelu\): operators of the domain 'com.other'",
+    ),
+    "operator": (
+        lambda: model_of([node("Frobnicate", "x")], X, Y),
+        r"node 'y' \(Frobnicate\): there is no implementation of this operator",
+    ),
     "in a branch": (lambda: branch_of("Frobnicate"), r"node 'r' \(Frobnicate\): there is no implementation"),
-    "version": (lambda: model_of([node("Relu", "x")], X, Y, opset=999), "the file needs version 999 of the operators, and the installed"),
+    "version": (
+        lambda: model_of([node("Relu", "x")], X, Y, opset=999),
+        "the file needs version 999 of the operators, and the installed",
+    ),
     "sequence": (lambda: sequence_input(), "input 's': only tensors are supported, this is a sequence_type"),
-    "four bits": (lambda: with_tensor(tensor([4], TensorProto.INT4, raw_data=b"12")), "initializer 'w': tensors of INT4"),
-}  # fmt: skip
+    "four bits": (
+        lambda: with_tensor(tensor([4], TensorProto.INT4, raw_data=b"12")),
+        "initializer 'w': tensors of INT4",
+    ),
+}
 
 
 def external(made, **entries):
@@ -200,8 +280,8 @@ for seed in seeds:
         for _ in range(draw.choice([1, 1, 2, 4, 16])):
             damaged[draw.randrange(len(damaged))] = draw.randrange(256)
     else:
-        begin = draw.randrange(len(damaged))
-        damaged[begin : begin + draw.randrange(32)] = bytes(draw.randrange(256) for _ in range(draw.randrange(32)))
+        begin, count = draw.randrange(len(damaged)), draw.randrange(32)
+        damaged[begin : begin + draw.randrange(32)] = bytes(draw.randrange(256) for _ in range(count))
     with open(path + ".damaged", "wb") as file:
         file.write(damaged)
     try:
@@ -258,9 +338,14 @@ LARGE = {
 def test_results_that_are_too_large(name, tmp_path, run_python):
     """Loading allocates none of it, and a call says which node asks for it."""
     arrays = {
-        "s": np.array([2**36, 2, 4]), "t": np.array([2**34, 2**34]), "p": np.array([0, 2**36, 0, 2**36]),
-        "a": np.array([0]), "zero": np.array(0), "n": np.array(2**40), "one": np.array(1),
-    }  # fmt: skip
+        "s": np.array([2**36, 2, 4]),
+        "t": np.array([2**34, 2**34]),
+        "p": np.array([0, 2**36, 0, 2**36]),
+        "a": np.array([0]),
+        "zero": np.array(0),
+        "n": np.array(2**40),
+        "one": np.array(1),
+    }
     path = saved(model_of(LARGE[name], X, Y, arrays), tmp_path)
     done = run_python(SIZES, path)
     assert done.returncode == 0 and "node '" in done.stdout and name in done.stdout, done.stdout + done.stderr
@@ -274,4 +359,3 @@ def test_many_nodes_load_in_a_moment(tmp_path):
     made = [node("Mul", "x,h" if i == 0 else f"v{i},h", f"v{i + 1}") for i in range(3000)]
     half = {"h": np.float32(0.5)}
     io.load_onnx(saved(model_of(made, X, {"v3000": ("float32", None)}, half), tmp_path))
-    assert numpy_helper and onnx

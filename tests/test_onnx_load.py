@@ -142,7 +142,7 @@ def hardswish(x, y, order):
 def gelu(x, y, order):
     made = [node("Div", f"{x},root", "d"), node("Erf", "d", "e"), node("Add", "e,one", "s")]
     if order == "half last":
-        return [*made, node("Mul", f"{x},s", "m"), node("Mul", f"m,half", y)]
+        return [*made, node("Mul", f"{x},s", "m"), node("Mul", "m,half", y)]
     if order == "half first":
         return [node("Mul", f"{x},half", "m"), *made, node("Mul", "m,s", y)]
     return [*made, node("Mul", "half,s", "m"), node("Mul", f"m,{x}", y)]
@@ -158,12 +158,15 @@ ACTIVATIONS = {
     "hardswish": lambda x, y: [node("HardSwish", x, y)],
     "silu": lambda x, y: [node("Sigmoid", x, "s"), node("Mul", f"{x},s", y)],
     "hardswish of hardsigmoid": lambda x, y: [
-        node("HardSigmoid", x, "s", alpha=0.16666666, beta=0.5), node("Mul", f"s,{x}", y)
+        node("HardSigmoid", x, "s", alpha=0.16666666, beta=0.5),
+        node("Mul", f"s,{x}", y),
     ],
     "hardsigmoid of clip": lambda x, y: [
-        node("Add", f"three,{x}", "a"), node("Clip", "a,zero,six", "c"), node("Div", "c,six", y)
+        node("Add", f"three,{x}", "a"),
+        node("Clip", "a,zero,six", "c"),
+        node("Div", "c,six", y),
     ],
-}  # fmt: skip
+}
 ACTIVATIONS |= {
     f"hardswish {order}": lambda x, y, order=order: hardswish(x, y, order)
     for order in ("multiply first", "divide first", "by a sixth")
@@ -249,22 +252,36 @@ def test_padding(tmp_path, rng):
 KEPT = {
     "used twice": [node("Conv", "x,w", "v", group=4), node("Relu", "v", "r"), node("Add", "v,r", "y")],
     "not the same x": [
-        node("Conv", "x,w", "v", group=4), node("Abs", "v", "a"), node("Sigmoid", "a", "s"), node("Mul", "v,s", "y")
+        node("Conv", "x,w", "v", group=4),
+        node("Abs", "v", "a"),
+        node("Sigmoid", "a", "s"),
+        node("Mul", "v,s", "y"),
     ],
     "a shift by 2": [
-        node("Conv", "x,w", "v", group=4), node("Add", "v,one", "a"), node("Clip", "a,zero,six", "c"),
-        node("Div", "c,six", "d"), node("Mul", "d,v", "y"),
+        node("Conv", "x,w", "v", group=4),
+        node("Add", "v,one", "a"),
+        node("Clip", "a,zero,six", "c"),
+        node("Div", "c,six", "d"),
+        node("Mul", "d,v", "y"),
     ],
     "a sum of channels": [node("Conv", "x,w", "v", group=4), node("Add", "v,row", "y")],
     "erf of something else": [
-        node("Conv", "x,w", "v", group=4), node("Mul", "v,half", "d"), node("Erf", "d", "e"), node("Add", "e,one", "s"),
-        node("Mul", "v,s", "m"), node("Mul", "m,half", "y"),
+        node("Conv", "x,w", "v", group=4),
+        node("Mul", "v,half", "d"),
+        node("Erf", "d", "e"),
+        node("Add", "e,one", "s"),
+        node("Mul", "v,s", "m"),
+        node("Mul", "m,half", "y"),
     ],
     "depthwise twice": [
-        node("Conv", "x,w", "v", group=4), node("Conv", "v,p", "m"), node("Mul", "v,one", "o"),
-        node("Slice", "o,at0,at2,at1", "t"), node("ReduceMean", "m", "z"), node("Add", "t,z", "y"),
+        node("Conv", "x,w", "v", group=4),
+        node("Conv", "v,p", "m"),
+        node("Mul", "v,one", "o"),
+        node("Slice", "o,at0,at2,at1", "t"),
+        node("ReduceMean", "m", "z"),
+        node("Add", "t,z", "y"),
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -301,7 +318,8 @@ def test_subgraphs(tmp_path, rng):
     branches = {"then_branch": branch("t", "Relu"), "else_branch": branch("e", "Tanh")}
     made = [
         node("Conv", "x,w", "u", group=4), node("Relu", "u", "v"),
-        node("ReduceMean", "x", "m", keepdims=0), node("Greater", "m,zero", "c"), node("If", "c", "y", **branches),
+        node("ReduceMean", "x", "m", keepdims=0), node("Greater", "m,zero", "c"),
+        node("If", "c", "y", **branches),
     ]  # fmt: skip
     network = checked(tmp_path, made, constants(rng, w=(4, 1, 1, 1)), shapes=[(2, 4, 7, 6)] * 4)
     assert node_kinds(network)[0] == "Conv" and "Activation" not in node_kinds(network)
@@ -365,12 +383,24 @@ def test_call_forms(pair):
 CALLS = {
     "missing": (dict(a=0), ValueError, "inputs: missing b; the network needs a .float32, shape"),
     "unknown": (dict(a=0, b=0, c=1), ValueError, "inputs: got unknown 'c'; the network needs a "),
-    "type": (dict(a=np.ones((2, 3)), b=np.arange(3)), ValueError, "a: the network needs float32, got float64: use"),
-    "rank": (dict(a=np.ones(3, "f"), b=np.arange(3)), ValueError, r"a: the network needs shape \('N', 3\), got \(3,\)"),
-    "size": (dict(a=np.ones((2, 4), "f"), b=np.arange(3)), ValueError, r"a: the network needs shape \('N', 3\), got \(2, 4"),
+    "type": (
+        dict(a=np.ones((2, 3)), b=np.arange(3)),
+        ValueError,
+        "a: the network needs float32, got float64: use",
+    ),
+    "rank": (
+        dict(a=np.ones(3, "f"), b=np.arange(3)),
+        ValueError,
+        r"a: the network needs shape \('N', 3\), got \(3,\)",
+    ),
+    "size": (
+        dict(a=np.ones((2, 4), "f"), b=np.arange(3)),
+        ValueError,
+        r"a: the network needs shape \('N', 3\), got \(2, 4",
+    ),
     "object": (dict(a=object(), b=np.arange(3)), TypeError, "a: expected an array of float32, got object"),
     "words": (dict(a="no", b=np.arange(3)), ValueError, "a: the network needs float32, got <U2"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CALLS)

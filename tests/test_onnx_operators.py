@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
 
+import onnx
 from onnx import TensorProto, numpy_helper
 
 from dsconv import io
 from dsconv.io import onnx_operators
 
-from .onnx_files import as_dict, saved
+from .onnx_files import as_dict, assert_close, runtime, saved
 
 # where this package's evaluator, ONNX Runtime and the tests do not agree, and why they need not
 EXCUSED = {
@@ -110,7 +112,4 @@ def test_light_networks(name):
     (_, shape) = next(iter(network.inputs.values()))
     x = np.ones(shape, np.float32)
     result = network(x)
-    pytest.importorskip("onnxruntime")
-    from .onnx_files import assert_close, runtime
-
     assert_close(result, runtime(path).run(None, {next(iter(network.inputs)): x})[0])

@@ -31,7 +31,14 @@ LAYERS = {
     "pointwise": (lambda f: nn.PointwiseConv3d(4, 5, activation="relu", data_format=f), FILM),
     "separable": (
         lambda f: nn.SeparableConv2d(
-            4, 5, 3, padding=1, depthwise_bias=True, depthwise_activation="relu6", activation="silu", data_format=f
+            4,
+            5,
+            3,
+            padding=1,
+            depthwise_bias=True,
+            depthwise_activation="relu6",
+            activation="silu",
+            data_format=f,
         ),
         MAP,
     ),
@@ -39,13 +46,20 @@ LAYERS = {
         lambda f: nn.ConvTranspose2d(4, 3, (3, 4), stride=2, padding=1, output_padding=(1, 0), data_format=f),
         MAP,
     ),
-    "transposed same": (lambda f: nn.DepthwiseConvTranspose2d(4, 2, stride=3, padding="same", data_format=f), MAP),
+    "transposed same": (
+        lambda f: nn.DepthwiseConvTranspose2d(4, 2, stride=3, padding="same", data_format=f),
+        MAP,
+    ),
     "transposed depthwise": (
-        lambda f: nn.DepthwiseConvTranspose1d(4, 3, depth_multiplier=2, stride=2, padding=((0, 2),), data_format=f),
+        lambda f: nn.DepthwiseConvTranspose1d(
+            4, 3, depth_multiplier=2, stride=2, padding=((0, 2),), data_format=f
+        ),
         SERIES,
     ),
     "transposed separable": (
-        lambda f: nn.SeparableConvTranspose2d(4, 3, 4, stride=2, padding=1, dilation=2, activation="tanh", data_format=f),
+        lambda f: nn.SeparableConvTranspose2d(
+            4, 3, 4, stride=2, padding=1, dilation=2, activation="tanh", data_format=f
+        ),
         MAP,
     ),
     "batch norm": (lambda f: nn.BatchNorm(4, eps=1e-2, data_format=f), MAP),
@@ -66,18 +80,28 @@ LAYERS = {
     "pixel shuffle 1D": (lambda f: nn.PixelShuffle1d(2, data_format=f), SERIES),
     "squeeze": (lambda f: nn.SqueezeExcite(4, 2, gate="hardsigmoid", data_format=f), MAP),
     "attention": (lambda f: nn.SelfAttention(4, 2, data_format=f), MAP),
-    "concat": (lambda f: nn.Concat(nn.Identity(), nn.PointwiseConv2d(4, 2, data_format=f), data_format=f), MAP),
-    "split": (lambda f: nn.Split((1, 3), nn.Identity(), nn.DepthwiseConv2d(3, 1, data_format=f), data_format=f), MAP),
+    "concat": (
+        lambda f: nn.Concat(nn.Identity(), nn.PointwiseConv2d(4, 2, data_format=f), data_format=f),
+        MAP,
+    ),
+    "split": (
+        lambda f: nn.Split((1, 3), nn.Identity(), nn.DepthwiseConv2d(3, 1, data_format=f), data_format=f),
+        MAP,
+    ),
     "same size": (lambda f: nn.SameSize(nn.MaxPool2d(2, padding="same", data_format=f), data_format=f), MAP),
-    "same size nearest": (lambda f: nn.SameSize(nn.MaxPool2d(3, data_format=f), "nearest", data_format=f), MAP),
+    "same size nearest": (
+        lambda f: nn.SameSize(nn.MaxPool2d(3, data_format=f), "nearest", data_format=f),
+        MAP,
+    ),
     "same size crop": (
         lambda f: nn.SameSize(
             nn.Sequential(nn.MaxPool2d(2, padding="same", data_format=f), nn.Upsample(2, data_format=f)),
-            "crop", data_format=f,
+            "crop",
+            data_format=f,
         ),
         MAP,
     ),
-}  # fmt: skip
+}
 PLAIN = {
     "tokens": (lambda: nn.SelfAttention(8, 4, bias=False), TOKENS),
     "linear": (lambda: nn.Linear(8, 3, activation="gelu"), TOKENS),

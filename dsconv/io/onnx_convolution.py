@@ -118,7 +118,7 @@ def _bound(name, arrays, words):
 
 
 class Conv(_Convolution):
-    """ONNX's Conv, with an activation, a padding mode, and a pointwise stage where the graph had one after it."""
+    """ONNX's Conv, with an activation, a padding mode, and the pointwise stage that came after it, if any."""
 
     def prepared(self, shape, weight, bias=None, mixing=None, mixing_bias=None):
         rank, words = self.geometry(shape, weight)

@@ -1,4 +1,4 @@
-"""Networks written as ONNX files: a writer of nodes, which hands each layer to its row of the table of exporters."""
+"""Networks written as ONNX files: a writer of nodes, which looks each layer up in the table of exporters."""
 
 from dataclasses import dataclass
 
@@ -100,8 +100,8 @@ class Writer:
                 break
         where = ".".join(self.path) or "the layer"
         raise NotImplementedError(
-            f"save_onnx: {where} ({layer!r}) is a {kind.__name__}, which has no standard ONNX operators; known "
-            f"are {', '.join(sorted(base.__name__ for base in self._table))}"
+            f"save_onnx: {where} ({layer!r}) is a {kind.__name__}, which has no standard ONNX operators; "
+            f"known are {', '.join(sorted(base.__name__ for base in self._table))}"
         )
 
     # ---- layouts --------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def used_names(node):
 
 
 def applied(rule, graph, node):
-    """What a rule makes of a node; what a damaged one makes it stumble over is an error that names the node."""
+    """What a rule makes of a node. Where a damaged one makes it stumble, the error names the node."""
     try:
         return rule(graph, node)
     except (NotImplementedError, MemoryError):

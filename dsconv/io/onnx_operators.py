@@ -1,7 +1,8 @@
 """Standard operators that the evaluator is slow or wrong at, in NumPy, and which nodes they take over.
 
-`ADOPTED` maps an operator to a rule: from the graph and a node to the attributes to add, or None where the node
-stays with the evaluator."""
+`ADOPTED` maps an operator to a rule: from the graph and a node to the attributes to add, or None where the
+node stays with the evaluator.
+"""
 
 import numpy as np
 from onnx import helper
@@ -97,7 +98,7 @@ class HardSigmoid(Operator):
 
 
 class Erf(Operator):
-    """The error function, through the engine's ``gelu(x) = x*(1 + erf(x/sqrt(2)))/2``, and a series near 0."""
+    """The error function, from the engine's ``gelu(x) = x*(1 + erf(x/sqrt(2)))/2``, and a series near 0."""
 
     def compute(self, x):
         z = np.clip(x, -6, 6) * x.dtype.type(np.sqrt(2))

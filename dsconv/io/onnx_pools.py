@@ -1,4 +1,4 @@
-"""Pooling as operators of the evaluator, one axis after the other: maxima and sums of windows are separable."""
+"""Pooling as operators of the evaluator, one axis after the other: maxima and sums over windows allow it."""
 
 import numpy as np
 

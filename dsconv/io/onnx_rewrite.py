@@ -1,7 +1,7 @@
 """Rewrites of a graph: normalisations into convolutions, activations into epilogues, pairs into one.
 
-Each is a function of the graph and a node with which its pattern ends. It gives the nodes that go and those that
-come in their place, or None. A value between is only taken away where one node uses it and it is no output.
+Each is a function of the graph and a node with which its pattern ends. It gives the nodes that go and those
+that come in their place, or None. A value between them goes only where one node uses it and it is no output.
 """
 
 import numpy as np

@@ -58,7 +58,7 @@ def _pair(kind, axis, size, kernel, stride, dilation):
 
 @lru_cache(maxsize=64)
 def pad_sources(size, pair, padding_mode):
-    """Along one axis, the index that each padded position copies; -1 for none. It is shared: not to be written."""
+    """Along one axis, the index that each padded position copies; -1 for none. An array that calls share."""
     mode = _PAD_MODES.get(padding_mode, padding_mode)
     options = {"constant_values": -1} if mode == "constant" else {}
     sources = np.pad(np.arange(size), pair, mode=mode, **options)
