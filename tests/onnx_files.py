@@ -64,3 +64,24 @@ def saved(model, tmp_path, name="model.onnx"):
 def node_kinds(network):
     """The operators that a loaded network runs."""
     return [node.onnx_node.op_type for node in network._evaluator.rt_nodes_]
+
+
+ONE = {"x": ("float32", ("N", 4, "h", "w"))}
+
+
+def node(operator, inputs, output="y", **attributes):
+    return helper.make_node(operator, inputs.split(","), output.split(","), **attributes)
+
+
+def check_graph(
+    tmp_path, nodes, constants=None, inputs=None, shapes=((2, 4, 7, 6), (1, 4, 9, 5)), tolerance=3e-5, **words
+):
+    """A graph from x to y, here and in ONNX Runtime; our network comes back."""
+    inputs = ONE if inputs is None else inputs
+    model = model_of(nodes, inputs, {"y": ("float32", None)}, constants, **words)
+    path = saved(model, tmp_path)
+    rng = np.random.default_rng(0)
+    for shape in shapes:
+        feeds = {name: rng.standard_normal(shape).astype(dtype) * 3 for name, (dtype, _) in inputs.items()}
+        network = check_against_runtime(path, feeds, tolerance)
+    return network

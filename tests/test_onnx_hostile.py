@@ -12,8 +12,7 @@ from onnx import TensorProto, helper
 
 from dsconv import io, nn
 
-from .onnx_files import model_of, saved
-from .test_onnx_load import node
+from .onnx_files import model_of, node, saved
 
 X = {"x": ("float32", ("N", 4))}
 Y = {"y": ("float32", None)}
