@@ -1,8 +1,19 @@
-"""Loop as an operator of the evaluator, whose own joins the results of the rounds along the wrong axis."""
+"""If and Loop as operators of the evaluator, whose own Loop joins the rounds along the wrong axis."""
 
 import numpy as np
 
 from .onnx_convolution import Operator
+
+
+class If(Operator):
+    """One of two graphs, which see the values around them."""
+
+    def need_context(self):
+        return True
+
+    def run(self, condition, context=None, **_):
+        branch = self.then_branch if condition.item() else self.else_branch
+        return tuple(branch.run(None, context))
 
 
 class Loop(Operator):
@@ -28,4 +39,4 @@ class Loop(Operator):
         return (*carried, *(np.empty(0, np.float32) for _ in range(more)))
 
 
-CONTROL = {"Loop": Loop}
+CONTROL = {"If": If, "Loop": Loop}

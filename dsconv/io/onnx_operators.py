@@ -63,6 +63,16 @@ class Div(Operator):
             return np.where((x < 0) != (y < 0), -quotient, quotient).astype(x.dtype)
 
 
+class Pow(Operator):
+    """Powers, in the type of the base; squares are products."""
+
+    def compute(self, x, y):
+        if y.size == 1 and y.ndim <= x.ndim and y.item() == 2:
+            return np.square(x)
+        with np.errstate(all="ignore"):
+            return np.power(x, y).astype(x.dtype, copy=False)
+
+
 class Extreme(Operator):
     """The greatest or the least of several arrays."""
 
@@ -245,22 +255,8 @@ def _cast_rule(graph, node):
     return {"dtype": str(helper.tensor_dtype_to_np_dtype(target))} if target in known else None
 
 
-ADOPTED = dict.fromkeys(
-    [
-        *_NUMPY,
-        *_EXTREMES,
-        *_REDUCTIONS,
-        *SHAPES,
-        *CONTROL,
-        "Clip",
-        "Div",
-        "Erf",
-        "Gemm",
-        "HardSigmoid",
-        "MatMul",
-    ],
-    _modern,
-)
+_LEFT = "Clip", "Div", "Erf", "Gemm", "HardSigmoid", "MatMul", "Pow"
+ADOPTED = dict.fromkeys([*_NUMPY, *_EXTREMES, *_REDUCTIONS, *SHAPES, *CONTROL, *_LEFT], _modern)
 ADOPTED |= {"Softmax": _softmax_rule, "BatchNormalization": _norm_rule, "LayerNormalization": _norm_rule}
 ADOPTED |= dict.fromkeys(POOLS, pool_rule) | dict.fromkeys(RECURRENT, recurrent_rule)
 ADOPTED |= dict.fromkeys(RESIZERS, resize_rule) | {"Cast": _cast_rule}
@@ -281,5 +277,5 @@ def adopt_operators(graph):
 OPERATORS = [
     *_kinds(Elementwise, _NUMPY), *_kinds(Extreme, _EXTREMES), *_kinds(Reduction, _REDUCTIONS),
     *SHAPES.values(), *CONTROL.values(), *POOLS.values(), *RECURRENT.values(), *RESIZERS.values(),
-    BatchNormalization, Clip, Div, Erf, Gemm, HardSigmoid, LayerNormalization, MatMul, Softmax,
+    BatchNormalization, Clip, Div, Erf, Gemm, HardSigmoid, LayerNormalization, MatMul, Pow, Softmax,
 ]  # fmt: skip

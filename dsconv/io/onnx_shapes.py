@@ -1,5 +1,7 @@
 """Operators that move values and compute none: the evaluator's cost for them is all around the call."""
 
+from math import prod
+
 import numpy as np
 
 from .onnx_convolution import Operator
@@ -19,13 +21,16 @@ class Concat(Operator):
         return np.concatenate(parts, axis=self.axis)
 
 
+class Expand(Operator):
+    def compute(self, x, shape):
+        return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape.tolist()))).copy()
+
+
 class Flatten(Operator):
     def compute(self, x):
         axis = self.given("axis", 1)
         axis += x.ndim if axis < 0 else 0
-        return x.reshape(int(np.prod(x.shape[:axis])), -1) if x.size else x.reshape(
-            int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis:]))
-        )  # fmt: skip
+        return x.reshape(prod(x.shape[:axis]), prod(x.shape[axis:]))
 
 
 class Gather(Operator):
@@ -69,6 +74,19 @@ def _slice(start, end, step, size):
     return slice(start, end, step)
 
 
+class Split(Operator):
+    def run(self, x, sizes=None, **_):
+        axis = self.given("axis", 0)
+        sizes = self.given("split", None) if sizes is None else sizes.tolist()
+        if sizes is None:
+            parts = len(self.onnx_node.output)
+            each = -(-x.shape[axis] // parts)
+            sizes = [each] * (parts - 1) + [x.shape[axis] - each * (parts - 1)]
+        if sum(sizes) != x.shape[axis]:
+            raise ValueError(f"split: sizes {sizes} are not those of axis {axis} of x, got {x.shape}")
+        return tuple(np.split(x, np.cumsum(sizes)[:-1], axis=axis))
+
+
 class Squeeze(Operator):
     def compute(self, x, axes=None):
         axes = self.given("axes", None) if axes is None else axes.ravel().tolist()
@@ -85,19 +103,19 @@ class Unsqueeze(Operator):
         return np.expand_dims(x, tuple(self.axes if axes is None else axes.ravel().tolist()))
 
 
-SHAPES = {
-    each.__name__: each
-    for each in (
-        Cast,
-        Concat,
-        Flatten,
-        Gather,
-        Identity,
-        Reshape,
-        Shape,
-        Slice,
-        Squeeze,
-        Transpose,
-        Unsqueeze,
-    )
-}
+_ALL = (
+    Cast,
+    Concat,
+    Expand,
+    Flatten,
+    Gather,
+    Identity,
+    Reshape,
+    Shape,
+    Slice,
+    Split,
+    Squeeze,
+    Transpose,
+    Unsqueeze,
+)
+SHAPES = {each.__name__: each for each in _ALL}
