@@ -61,11 +61,6 @@ def saved(model, tmp_path, name="model.onnx"):
     return path
 
 
-def node_kinds(network):
-    """The operators that a loaded network runs."""
-    return [node.onnx_node.op_type for node in network._evaluator.rt_nodes_]
-
-
 ONE = {"x": ("float32", ("N", 4, "h", "w"))}
 
 

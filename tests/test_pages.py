@@ -1,4 +1,4 @@
-"""What the pages on training and analysis show is what happens."""
+"""What the pages show is what happens."""
 
 import contextlib
 import io
@@ -12,7 +12,7 @@ PAGES = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["training", "analysis"])
+@pytest.mark.parametrize("name", ["training", "analysis", "onnx"])
 def test_examples(name):
     """Each Python block runs after the ones before it, and prints the text block that follows it."""
     blocks = BLOCK.findall((PAGES / f"{name}.md").read_text(encoding="utf-8"))

@@ -93,6 +93,8 @@ class Model:
     inputs, outputs : dict
         Name to (dtype, shape); a size that is free is a name, or None. The shape of an output is what the
         file says, and None where it says nothing.
+    operators : list of str
+        What runs, in order, after the rewrites; the insides of branches and loops not among it.
 
     Raises
     ------
@@ -129,6 +131,7 @@ class Model:
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         optimise(model.graph, {each.domain: each.version for each in model.opset_import})
         self._evaluator = _built(model)
+        self.operators = [node.op_type for node in self._evaluator.rt_nodes_]
 
     def __call__(self, *arrays, **named):
         feeds = _checked_feeds(self.inputs, arrays, named)
