@@ -1,5 +1,6 @@
 """Calls of loaded networks: forms, wrong inputs, threads, memory."""
 
+import doctest
 import threading
 
 import numpy as np
@@ -124,3 +125,30 @@ def test_values_are_dropped(tmp_path):
     network(x)
     assert tracemalloc.get_traced_memory()[1] < 4 * x.nbytes
     tracemalloc.stop()
+
+
+def test_results_that_are_constants(tmp_path):
+    """They cannot be written through, or the next call would see it."""
+    outputs = {"y": ("float32", None), "w": ("float32", (3,))}
+    model = model_of(
+        [node("Add", "x,w")], {"x": ("float32", ("N", 3))}, outputs, {"w": np.ones(3, np.float32)}
+    )
+    network = io.load_onnx(saved(model, tmp_path))
+    result = network(np.ones((1, 3), np.float32))
+    with pytest.raises(ValueError, match="read-only"):
+        result["w"][0] = 5
+
+
+def test_examples():
+    from dsconv.io import onnx_interface, onnx_model
+
+    for module in (onnx_interface, onnx_model):
+        result = doctest.testmod(module)
+        assert result.failed == 0 < result.attempted
+
+
+def test_without_onnx(run_python):
+    """The rest of the package does without it, and the error says what to install."""
+    script = "import sys; sys.modules['onnx'] = None\nimport dsconv as ds\nds.io.load_onnx('x')"
+    done = run_python(script)
+    assert "ImportError: load_onnx needs the package onnx: pip install 'numpy-dsconv[onnx]'" in done.stderr

@@ -131,6 +131,46 @@ def test_padding(tmp_path, rng):
     assert check_graph(tmp_path, made, arrays).operators == ["Pad", "Conv"]
 
 
+def test_constants_that_are_no_scales(tmp_path, rng):
+    """One for each sample, or with more axes than the result of the convolution has."""
+    for shape in ((2, 4, 1, 1), (1, 1, 1, 1, 1), (4, 1)):
+        arrays = constants(rng, w=(4, 1, 1, 4), s=shape)
+        made = [node("Conv", "x,w", "1", group=4), node("Mul", "1,s", "y")]
+        assert check_graph(tmp_path, made, arrays, shapes=[(2, 4, 4, 4)]).operators == ["Conv", "Mul"]
+        made = [node("Sigmoid", "x", "g"), node("Mul", "x,g", "m"), node("Mul", "m,s", "y")]
+        assert check_graph(tmp_path, made, arrays, shapes=[(2, 4, 4, 4)]).operators == ["Activation", "Mul"]
+
+
+def test_integers(tmp_path):
+    """No activation of the engine is for them."""
+    bounds = {"zero": np.array(0), "six": np.array(6)}
+    made = [node("Cast", "x", "i", to=7), node("Clip", "i,zero,six", "c"), node("Add", "c,six", "s")]
+    made += [node("Cast", "s", "t", to=6), node("Relu", "t", "r"), node("Cast", "r", "y", to=1)]
+    check_graph(tmp_path, made, bounds)
+
+
+def test_functions(tmp_path, rng):
+    """What a function of the file makes is rewritten with the rest; its attributes come from the call."""
+    inside = [
+        node("Conv", "x,w", "v", group=4),
+        node("LeakyRelu", "v", "u"),
+        node("Sigmoid", "u", "s"),
+        node("Mul", "u,s"),
+    ]
+    inside[1].attribute.add(name="alpha", ref_attr_name="slope", type=1)
+    opsets = [helper.make_opsetid("", 17)]
+    made = [
+        helper.make_node("block", ["x", "w"], ["1"], domain="own", slope=0.3),
+        helper.make_node("block", ["1", "w"], ["y"], domain="own", slope=0.1),
+    ]
+    model = model_of(made, ONE, {"y": ("float32", None)}, constants(rng, w=(4, 1, 1, 1)), domains=["own"])
+    model.functions.append(helper.make_function("own", "block", ["x", "w"], ["y"], inside, opsets, ["slope"]))
+    network = check_against_runtime(
+        saved(model, tmp_path), {"x": rng.standard_normal((2, 4, 5, 5)).astype("f")}
+    )
+    assert network.operators == ["Conv", "LeakyRelu", "Activation"] * 2
+
+
 KEPT = {
     "used twice": [node("Conv", "x,w", "v", group=4), node("Relu", "v", "r"), node("Add", "v,r", "y")],
     "not the same x": [

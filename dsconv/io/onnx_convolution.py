@@ -44,6 +44,8 @@ class Activation(Operator):
     """One of the activations of the engine."""
 
     def compute(self, x):
+        if x.dtype.kind in "iu":  # ONNX has no other activation of integers than relu
+            return np.maximum(x, 0)
         return activate(self.kind, x)
 
 

@@ -32,7 +32,9 @@ class Graph:
         self.nodes = list(proto.node)
         self._gone = []  # they keep their identity while others are asked for theirs
         own = {each.name: numpy_helper.to_array(each) for each in proto.initializer}
-        self.constants = ChainMap(own, *(outer.constants.maps if outer else ()))
+        inside = {each.name for each in proto.input} | {name for node in self.nodes for name in node.output}
+        around = outer.constants if outer else {}
+        self.constants = ChainMap(own, {name: around[name] for name in around if name not in inside})
         self._own = own
         self._fresh = 0
         self._taken = {name for node in self.nodes for name in node.output} | set(self.constants)
@@ -60,9 +62,11 @@ class Graph:
         return self.constants.get(name)
 
     def scalar(self, name):
-        """The value of a floating constant of one element, or None."""
+        """The value of a floating constant of one element, which no shape changes by; or None."""
         array = self.constants.get(name)
-        return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
+        if array is None or array.size != 1 or array.ndim > 1 or array.dtype.kind != "f":
+            return None
+        return float(array.reshape(-1)[0])
 
     def before(self, name, *operators):
         """The node that makes a value for one user alone, where it is one of those operators; else None."""

@@ -19,6 +19,8 @@ class _Evaluator(ReferenceEvaluator):
 
     def _init(self):
         super()._init()
+        for array in self.rt_inits_.values():
+            array.flags.writeable = False  # a result may be one of them, or a view
         self._plan()
 
     def _load_impl(self, node, input_types=None):

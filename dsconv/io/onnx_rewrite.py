@@ -172,7 +172,7 @@ def _norm_affine(graph, node, channels):
 def _is_per_channel(shape, channels, rank):
     if all(size == 1 for size in shape):
         return len(shape) <= rank + 2
-    return len(shape) in (rank + 1, rank + 2) and shape[-rank - 1 :] == (channels, *(1,) * rank)
+    return shape in ((channels, *(1,) * rank), (1, channels, *(1,) * rank))
 
 
 def _scaled(graph, made, node, scale, shift):
