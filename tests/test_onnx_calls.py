@@ -13,7 +13,7 @@ from onnx import helper
 
 from dsconv import io
 
-from .onnx_files import ONE, model_of, node, saved
+from .onnx_files import ONE, check_against_runtime, model_of, node, saved
 
 
 @pytest.fixture
@@ -125,6 +125,36 @@ def test_values_are_dropped(tmp_path):
     network(x)
     assert tracemalloc.get_traced_memory()[1] < 4 * x.nbytes
     tracemalloc.stop()
+
+
+def test_outputs_that_are_not_asked_for(tmp_path, rng):
+    """They are not taken for inputs that are not given, whose name is empty too."""
+    arrays = {name: rng.standard_normal(shape).astype("f") for name, shape in LSTM.items()}
+    made = [
+        node("LSTM", "x,w,r", ",h,c", hidden_size=4),
+        node("LSTM", "x,w,r,,,h,c", ",,y", hidden_size=4),
+    ]
+    model = model_of(made, {"x": ("float32", ("T", "N", 3))}, {"y": ("float32", None)}, arrays)
+    check_against_runtime(saved(model, tmp_path), {"x": rng.standard_normal((5, 2, 3)).astype("f")})
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("operator", ["LSTM", "GRU"])
+def test_recurrent(operator, direction, tmp_path, rng):
+    gates, directions = {"LSTM": 4, "GRU": 3}[operator], 2 if direction == "bidirectional" else 1
+    shapes = {"w": (directions, gates * 4, 3), "r": (directions, gates * 4, 4), "b": (directions, gates * 8)}
+    arrays = {name: rng.standard_normal(shape).astype("f") for name, shape in shapes.items()}
+    outputs = {name: ("float32", None) for name in (("y", "h", "c") if operator == "LSTM" else ("y", "h"))}
+    for words in [{}] + [{"linear_before_reset": 1}] * (operator == "GRU"):
+        made = [node(operator, "x,w,r,b", ",".join(outputs), hidden_size=4, direction=direction, **words)]
+        model = model_of(made, {"x": ("float32", ("T", "N", 3))}, outputs, arrays)
+        network = check_against_runtime(
+            saved(model, tmp_path), {"x": rng.standard_normal((5, 2, 3)).astype("f")}
+        )
+        assert network.operators == [operator]
+
+
+LSTM = {"w": (1, 16, 3), "r": (1, 16, 4)}
 
 
 def test_results_that_are_constants(tmp_path):

@@ -59,8 +59,8 @@ class _Evaluator(ReferenceEvaluator):
                 values = node.run(*[results[name] for name in inputs], **words)
             except Exception as error:
                 raise _failure(node, error) from error
-            for name, value in zip(outputs, values, strict=False):
-                results[name] = value
+            results.update(zip(outputs, values, strict=False))
+            results[""] = None  # an output that is not asked for, and an input that is not given
             for name in drop:
                 results.pop(name, None)
         return [results[name] for name in output_names or self.output_names]
