@@ -8,7 +8,9 @@ pytest.importorskip("onnxruntime")
 
 from onnx import helper, numpy_helper
 
-from .onnx_files import ONE, check_against_runtime, check_graph, model_of, node, saved
+from dsconv import io, nn
+
+from .onnx_files import ONE, assert_close, check_against_runtime, check_graph, model_of, node, saved
 
 
 def hardswish(x, y, order):
@@ -266,6 +268,57 @@ def test_fused_conv(activation, tmp_path, rng):
     check_graph(tmp_path, made, arrays, inputs, domains=["com.microsoft"], shapes=[(1, 4, 7, 6)])
     made[0].input.pop()
     check_graph(tmp_path, made, arrays, domains=["com.microsoft"])
+
+
+OPTIMISED = {
+    "QuickGelu": ("x", {}, ["Mul", "Activation", "Mul"]),
+    "QuickGelu silu": ("x", {"alpha": 1.0}, ["Activation"]),
+    "Gelu": ("x", {}, ["Activation"]),
+    "BiasGelu": ("x,b", {}, ["Add", "Activation"]),
+    "FusedGemm": ("x,w,b", {"activation": "Relu", "transB": 1, "alpha": 0.5}, ["Gemm", "Activation"]),
+    "FusedGemm leaky": ("x,w,b", {"activation": "LeakyRelu", "activation_alpha": 0.3}, ["Gemm", "LeakyRelu"]),
+    "FusedMatMul": ("x,w", {"transA": 1, "transB": 1, "alpha": 0.5}, ["MatMul"]),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISED)
+def test_nodes_of_onnx_runtime(name, tmp_path, rng):
+    """What else it writes into the files that it has optimised."""
+    inputs, words, kinds = OPTIMISED[name]
+    made = [helper.make_node(name.split()[0], inputs.split(","), ["y"], domain="com.microsoft", **words)]
+    arrays = {"w": rng.standard_normal((6, 6)).astype("f"), "b": rng.standard_normal(6).astype("f")}
+    given = {"x": ("float32", ("N", 6))}
+    network = check_graph(tmp_path, made, arrays, given, [(6, 6)], domains=["com.microsoft"])
+    assert network.operators == kinds
+
+
+def test_batches_that_are_turned(tmp_path):
+    made = [helper.make_node("FusedMatMul", ["x", "x"], ["y"], "n", domain="com.microsoft", transBatchA=1)]
+    path = saved(model_of(made, ONE, {"y": ("float32", None)}, domains=["com.microsoft"]), tmp_path)
+    with pytest.raises(NotImplementedError, match=r"node 'n' \(com.microsoft.FusedMatMul\): turned batch"):
+        io.load_onnx(path)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "hardswish", "gelu"])
+def test_optimised_files(activation, tmp_path, rng):
+    """A file that ONNX Runtime has optimised runs as the one that it came from."""
+    import onnxruntime
+
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, rng=0), nn.BatchNorm(4), nn.Activation(activation),
+        nn.DepthwiseConv2d(4, 3, rng=1), nn.Activation(activation), nn.PointwiseConv2d(4, 6, rng=2),
+        nn.Activation(activation), nn.GlobalAveragePool(), nn.Linear(6, 5, activation=activation, rng=3),
+    )  # fmt: skip
+    io.save_onnx(net, tmp_path / "net.onnx", (1, 3, 12, 12))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), options, providers=["CPUExecutionProvider"])
+    x = rng.standard_normal((2, 3, 12, 12)).astype("f")
+    network = io.load_onnx(tmp_path / "optimised.onnx")
+    assert_close(network(x), net.eval()(x))
+    assert network.operators[:3] == io.load_onnx(tmp_path / "net.onnx").operators[:3]
 
 
 def test_constants_of_nodes(tmp_path, rng):

@@ -5,7 +5,7 @@ from onnx import TensorProto, helper
 from onnx.defs import onnx_opset_version
 from onnx.reference import ReferenceEvaluator
 
-from . import onnx_convolution, onnx_operators
+from . import onnx_convolution, onnx_operators, onnx_runtime_nodes
 from .onnx_graph import DOMAIN, Graph, fold_constants, used_names
 from .onnx_read import described, read_model, subgraphs
 from .onnx_rewrite import rewrite
@@ -21,6 +21,9 @@ class _Evaluator(ReferenceEvaluator):
         super()._init()
         for array in self.rt_inits_.values():
             array.flags.writeable = False  # a result may be one of them, or a view
+        if self.onnx_graph_ is not None:
+            self.inits_ = []  # the arrays hold the same once more
+            del self.onnx_graph_.initializer[:]
         self._plan()
 
     def _load_impl(self, node, input_types=None):
@@ -185,7 +188,7 @@ def _evaluated(node, inputs, opsets):
 
 
 def _check_domains(graph):
-    known = {(each.op_domain, each.__name__) for each in OWN} | {("com.microsoft", "FusedConv")}
+    known = {(onnx_runtime_nodes.DOMAIN, operator) for operator in onnx_runtime_nodes.APART}
     for node in graph.node:
         if node.domain not in _KNOWN and (node.domain, node.op_type) not in known:
             raise NotImplementedError(

@@ -142,10 +142,16 @@ def _product(a, b):
 
 
 class MatMul(Operator):
-    """A matrix product of the last two axes."""
+    """A matrix product of the last two axes, which ONNX Runtime's may turn before, and scale."""
+
+    def setup(self):
+        self.turned = self.given("transA", 0), self.given("transB", 0)
+        self.scale = self.given("alpha", 1.0)
 
     def compute(self, a, b):
-        return _product(a, b)
+        a, b = (x.swapaxes(-1, -2) if turn else x for x, turn in zip((a, b), self.turned, strict=True))
+        y = _product(a, b)
+        return y if self.scale == 1 else y * y.dtype.type(self.scale)
 
 
 class Gemm(Operator):

@@ -5,10 +5,10 @@ that come in their place, or None. A value between them goes only where one node
 """
 
 import numpy as np
-from onnx import helper
 
 from .onnx_graph import applied, attributes_of, own_node
 from .onnx_patterns import ACTIVATIONS, clip_bounds, match_product
+from .onnx_runtime_nodes import APART, taken_apart
 
 _TOLERANCE = 1e-6  # of constants such as 1/6, which files keep in float32 or as decimals
 
@@ -17,7 +17,7 @@ _PAD_MODES = {"constant": "zeros", "reflect": "reflect", "edge": "replicate", "w
 
 
 def rewrite(graph):
-    """Apply the table until nothing changes any more, in one sweep from the inputs for each row."""
+    """Apply the table, one sweep from the inputs for each row."""
     for rule, operators in RULES:
         for node in list(graph.nodes):
             if node.op_type not in operators or graph.producers.get(node.output[0]) is not node:
@@ -30,49 +30,16 @@ def rewrite(graph):
 # ---- our own operators ---------------------------------------------------------------------------
 def adopt(graph, node):
     """Conv and ConvTranspose as ours, which take an activation, and a pointwise stage behind."""
-    if node.domain not in ("", "ai.onnx"):
+    if node.domain:
         return None
     return [node], [own_node(node.op_type, node.input, node.output, node.name, **attributes_of(node))]
-
-
-def adopt_fused(graph, node):
-    """ONNX Runtime's Conv with a sum and an activation behind it."""
-    if node.domain != "com.microsoft":
-        return None
-    given = attributes_of(node)
-    name, limits = given.pop("activation", ""), given.pop("activation_params", [])
-    x, weight, *rest = node.input
-    bias, other = [*rest, "", ""][:2]
-    last = node.output[0]
-    made = [own_node("Conv", [x, weight, bias], [last], node.name, **given)]
-    if other:
-        inner = graph.fresh(f"{last}~product")
-        made[-1].output[0] = inner
-        made.append(_standard("Add", [inner, other], last))
-    if name:
-        inner = graph.fresh(f"{last}~before")
-        made[-1].output[0] = inner
-        made.append(_fused_activation(graph, name, limits, inner, last))
-    return [node], made
-
-
-def _fused_activation(graph, name, limits, inner, last):
-    if name == "Clip":
-        bounds = [graph.add_constant(np.float32(each), f"{last}~bound") for each in limits]
-        return _standard("Clip", [inner, *bounds], last)
-    words = {"LeakyRelu": ("alpha",), "HardSigmoid": ("alpha", "beta")}.get(name, ())
-    return _standard(name, [inner], last, **dict(zip(words, limits, strict=False)))
-
-
-def _standard(operator, inputs, output, **attributes):
-    return helper.make_node(operator, inputs, [output], output, **attributes)
 
 
 # ---- activations ---------------------------------------------------------------------------------
 def activation(graph, node):
     """A standard operator that is one of our activations."""
     name = ACTIVATIONS.get(node.op_type)
-    if node.domain not in ("", "ai.onnx", "com.microsoft") or name is None:
+    if node.domain or name is None:
         return None
     given = attributes_of(node)
     if node.op_type == "Clip" and clip_bounds(graph, node) != (0, 6):
@@ -210,7 +177,7 @@ def padded(graph, node):
     """A Pad of spatial axes in the convolution after it."""
     pad = graph.before(node.input[0], "Pad")
     given = attributes_of(node)
-    if pad is None or pad.domain not in ("", "ai.onnx") or given.get("auto_pad", "NOTSET") != "NOTSET":
+    if pad is None or pad.domain or given.get("auto_pad", "NOTSET") != "NOTSET":
         return None
     if any(given.get("pads", ())):
         return None
@@ -257,7 +224,7 @@ def _is_pointwise(weight, given):
 _AFFINE = ("BatchNormalization", "Add", "Mul", "Sub", "Div")
 
 RULES = (
-    (adopt_fused, ("FusedConv",)),
+    (taken_apart, tuple(APART)),
     (activation, tuple(ACTIVATIONS)),
     (decomposed, ("Mul", "Div")),
     (adopt, _CONVOLUTIONS),
