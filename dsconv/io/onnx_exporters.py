@@ -12,7 +12,7 @@ from ..nn.resize import PixelShuffle
 from ..nn.standard import Conv
 from ..nn.standard_transposed import ConvTranspose
 from ..nn.transposed import DepthwiseConvTranspose, SeparableConvTranspose
-from ..nn.windows import padding_pairs
+from ..nn.windows import padding_pairs, window_output
 from .onnx_combinators import COMBINATORS, resized
 from .onnx_padding import padded
 
@@ -61,10 +61,6 @@ def _window_words(writer, layer, x, mode):
     return x, words | {"pads": [low for low, _ in pairs] + [high for _, high in pairs]}
 
 
-def _ones(rank):
-    return (1,) * rank
-
-
 def _depthwise_stage(writer, layer, x, weight, bias, name=""):
     sizes = layer.output_sizes(x.shape[2:])
     x, words = _window_words(writer, layer, x, layer.keywords["padding_mode"])
@@ -75,7 +71,7 @@ def _depthwise_stage(writer, layer, x, weight, bias, name=""):
 
 
 def _pointwise_stage(writer, x, weight, bias, name=""):
-    matrix = weight.reshape(*weight.shape, *_ones(len(x.shape) - 2))
+    matrix = weight.reshape(*weight.shape, *(1,) * (len(x.shape) - 2))
     return _product(writer, "Conv", x, matrix, bias, (len(weight), *x.shape[2:]), name)
 
 
@@ -101,7 +97,7 @@ def _separable(writer, layer, x):
 
 def _standard(writer, layer, x):
     x = writer.first(x, layer.data_format)
-    shape = layer.out_channels, *layer.output_shape((1, *_as(layer, x.shape[1:])))[_spatial(layer)]
+    shape = layer.out_channels, *window_output(layer.window, x.shape[2:])
     x, words = _window_words(writer, layer, x, layer.padding_mode)
     y = _product(writer, "Conv", x, layer.weight, layer.bias, shape, "", **words)
     return writer.back(activated(writer, layer.activation, y), layer.data_format)
@@ -109,11 +105,6 @@ def _standard(writer, layer, x):
 
 def _spatial(layer):
     return slice(1, -1) if layer.data_format == "channels_last" else slice(2, None)
-
-
-def _as(layer, sample):
-    """Channels and sizes of a sample in the order of the layer."""
-    return (*sample[1:], sample[0]) if layer.data_format == "channels_last" else sample
 
 
 def _transposed_stage(writer, layer, x, weight, bias, name=""):

@@ -35,7 +35,7 @@ class Graph:
         inside = {each.name for each in proto.input} | {name for node in self.nodes for name in node.output}
         around = outer.constants if outer else {}
         self.constants = ChainMap(own, {name: around[name] for name in around if name not in inside})
-        self._own = own
+        self.own = own
         self._fresh = 0
         self._taken = {name for node in self.nodes for name in node.output} | set(self.constants)
         self.index()
@@ -79,7 +79,7 @@ class Graph:
     def add_constant(self, array, like):
         """A new constant, and its name."""
         name = self.fresh(like)
-        self._own[name] = np.asarray(array, order="C")
+        self.own[name] = np.asarray(array, order="C")
         return name
 
     def fresh(self, like):
@@ -115,9 +115,9 @@ class Graph:
         self.index()
         del self.proto.node[:], self.proto.initializer[:]
         self.proto.node.extend(self.nodes)
-        used = [name for name in self._own if self.uses[name]]
-        self.proto.initializer.extend(numpy_helper.from_array(self._own[name], name) for name in used)
-        names = set(self._own)
+        used = [name for name in self.own if self.uses[name]]
+        self.proto.initializer.extend(numpy_helper.from_array(self.own[name], name) for name in used)
+        names = set(self.own)
         inputs = [each for each in self.proto.input if each.name not in names]
         del self.proto.input[:]
         self.proto.input.extend(inputs)
@@ -172,7 +172,7 @@ def fold_constants(graph, evaluate):
         if value is None:
             kept.append(node)
         else:
-            graph._own[node.output[0]] = value
+            graph.own[node.output[0]] = value
     graph.nodes = kept
     graph.index()
 
