@@ -182,3 +182,13 @@ def test_without_onnx(run_python):
     script = "import sys; sys.modules['onnx'] = None\nimport dsconv as ds\nds.io.load_onnx('x')"
     done = run_python(script)
     assert "ImportError: load_onnx needs the package onnx: pip install 'numpy-dsconv[onnx]'" in done.stderr
+
+
+def test_infinities_are_results(tmp_path, recwarn):
+    """Without a warning, whatever makes them."""
+    made = [node("Sqrt", "x", "s"), node("Div", "s,x", "d"), node("Softmax", "d", "e"), node("Erf", "e")]
+    network = io.load_onnx(
+        saved(model_of(made, {"x": ("float32", ("N",))}, {"y": ("float32", None)}), tmp_path)
+    )
+    assert np.isnan(network(np.array([-1, 0, np.inf], np.float32))).all()
+    assert not recwarn

@@ -140,7 +140,8 @@ class Model:
 
     def __call__(self, *arrays, **named):
         feeds = _checked_feeds(self.inputs, arrays, named)
-        values = self._evaluator.run(None, feeds)
+        with np.errstate(all="ignore"):  # an infinity or a NaN is a result like any other in ONNX
+            values = self._evaluator.run(None, feeds)
         results = dict(zip(self.outputs, values, strict=True))
         return results if len(results) > 1 else values[0]
 

@@ -12,8 +12,7 @@ class Cast(Operator):
         self.dtype = np.dtype(self.dtype)
 
     def compute(self, x):
-        with np.errstate(all="ignore"):
-            return x.astype(self.dtype)
+        return x.astype(self.dtype)
 
 
 class Concat(Operator):
