@@ -350,6 +350,34 @@ def test_results_that_are_too_large(name, tmp_path, run_python):
     assert done.returncode == 0 and "node '" in done.stdout and name in done.stdout, done.stdout + done.stderr
 
 
+MEMORY = """
+import resource, sys
+from dsconv import io
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+io.load_onnx(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+def test_constants_are_not_multiplied(tmp_path, run_python):
+    """One weight that a thousand nodes turn, convert or scale, each for itself."""
+    weight = np.ones((512, 512, 1, 1), np.float32)
+    made, last = [], "x"
+    for i in range(1000):
+        made += [node("Cast", "w", f"d{i}", to=11), node("Cast", f"d{i}", f"f{i}", to=1)]
+        made += [
+            node("Conv", f"{last},w", f"v{i}"),
+            node("Mul", f"v{i},two", f"m{i}"),
+            node("Conv", f"m{i},f{i}", f"u{i}"),
+        ]
+        last = f"u{i}"
+    arrays = {"w": weight, "two": np.float32(2)}
+    model = model_of(made, {"x": ("float32", ("N", 512, 1, 1))}, {last: ("float32", None)}, arrays)
+    done = run_python(MEMORY, saved(model, tmp_path))
+    assert done.returncode == 0 and int(done.stdout) < 200, done.stdout + done.stderr  # MiB
+
+
 def test_many_nodes_load_in_a_moment(tmp_path):
     """Neither chains of products nor of additions make the patterns go through them again and again."""
     made = [node("Mul" if i % 2 else "Add", "x,x" if i == 0 else f"v{i},x", f"v{i + 1}") for i in range(3000)]

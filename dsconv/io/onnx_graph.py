@@ -9,8 +9,12 @@ from .onnx_read import described, subgraphs
 
 DOMAIN = "dsconv"  # of our own operators
 
+# bytes of new constants for each byte of those in the file, so that a small file stays small; what a real one
+# needs is 1 for each step after a convolution
+_SPARE = 8
+
 # what these give is no larger than what they get, so that constants may go through them at load
-_SMALL = {"Identity", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Cast"}
+_SMALL = {"Cast", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 class Graph:
@@ -36,6 +40,8 @@ class Graph:
         around = outer.constants if outer else {}
         self.constants = ChainMap(own, {name: around[name] for name in around if name not in inside})
         self.own = own
+        self.spare = outer.spare if outer else [1 << 20]
+        self.earn(own.values())
         self._fresh = 0
         self._taken = {name for node in self.nodes for name in node.output} | set(self.constants)
         self.index()
@@ -81,6 +87,17 @@ class Graph:
         name = self.fresh(like)
         self.own[name] = np.asarray(array, order="C")
         return name
+
+    def earn(self, arrays):
+        """More bytes to spend, for constants that the file holds."""
+        self.spare[0] += _SPARE * sum(array.nbytes for array in arrays)
+
+    def spend(self, size):
+        """Whether so many bytes may become new constants, here or in the graphs inside."""
+        if size > self.spare[0]:
+            return False
+        self.spare[0] -= size
+        return True
 
     def fresh(self, like):
         name = like
@@ -165,16 +182,23 @@ def fold_constants(graph, evaluate):
     kept = []
     for node in graph.nodes:
         value = applied(_constant_value, graph, node)
+        graph.earn([] if value is None else [value])
         if value is None and node.op_type in _SMALL and not node.domain:
             inputs = [graph.constant(name) for name in node.input if name]
             if all(each is not None for each in inputs) and len(inputs) == len(node.input):
-                value = evaluate(node, inputs)
+                value = evaluate(node, inputs) if _stays_small(node, inputs) else None
+                value = value if value is not None and graph.spend(value.nbytes) else None
         if value is None:
             kept.append(node)
         else:
             graph.own[node.output[0]] = value
     graph.nodes = kept
     graph.index()
+
+
+def _stays_small(node, inputs):
+    """A Gather with more indices than one could make many of little."""
+    return node.op_type != "Gather" or inputs[-1].size == 1
 
 
 def _constant_value(graph, node):

@@ -89,7 +89,9 @@ def normalised(graph, node):
         return None
     channels, rank = _output_channels(graph, made)
     affine = channel_affine(graph, node, x, channels, rank)
-    return None if affine is None else ([made, node], [_scaled(graph, made, node, *affine)])
+    if affine is None or not graph.spend(graph.constant(made.input[3 if _has_pointwise(made) else 1]).nbytes):
+        return None
+    return [made, node], [_scaled(graph, made, node, *affine)]
 
 
 def _output_channels(graph, made):

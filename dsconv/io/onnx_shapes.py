@@ -34,7 +34,10 @@ class Flatten(Operator):
 
 class Gather(Operator):
     def compute(self, x, indices):
-        return np.take(x, indices, axis=self.given("axis", 0))
+        axis = self.given("axis", 0)
+        if indices.ndim == 0 and -x.ndim <= axis < x.ndim:  # a view: weights of a step are often taken so
+            return x[(slice(None),) * (axis % x.ndim) + (indices.item(),)]
+        return np.take(x, indices, axis=axis)
 
 
 class Identity(Operator):
