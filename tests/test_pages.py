@@ -1,4 +1,4 @@
-"""What the pages on training, analysis and weights show is what happens."""
+"""What the pages show is what happens."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ PAGES = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["training", "analysis", "weights"])
+@pytest.mark.parametrize("name", ["training", "analysis", "weights", "onnx"])
 def test_examples(name, tmp_path, monkeypatch):
     """Each Python block runs after the ones before it, and prints the text block that follows it."""
     if name == "weights" and lite0() is None:

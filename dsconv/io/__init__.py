@@ -1,4 +1,4 @@
-"""Weights in and out of files, and from other libraries' names and layouts into layers.
+"""Weights and networks in and out of files, and from other libraries' names and layouts into layers.
 
 Nothing here imports the libraries whose files it reads, and no file can run code.
 
@@ -15,6 +15,7 @@ True
 """
 
 from .keras_layouts import from_keras
+from .onnx_interface import load_onnx, save_onnx
 from .torch_state import from_torch
 from .weights import load, save
 
@@ -22,5 +23,7 @@ __all__ = [
     "from_keras",
     "from_torch",
     "load",
+    "load_onnx",
     "save",
+    "save_onnx",
 ]

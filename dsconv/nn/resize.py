@@ -21,7 +21,7 @@ MODES = ("bilinear", "nearest")
 
 
 # ---- functions -----------------------------------------------------------------------------------
-def _sources(size, target, mode):
+def sources(size, target, mode):
     """(lower index, upper index, weight of the upper one) for each of `target` positions.
 
     The centre of output i lies at ``(i + 1/2)*size/target - 1/2``; beyond the outer centres the outermost
@@ -46,14 +46,18 @@ def resize(x, sizes, mode, data_format="channels_first"):
             continue
         if size == 0:
             raise ValueError(f"x: an empty spatial axis cannot be resized, got shape {np.shape(x)}")
-        lower, upper, weight = _sources(size, target, mode)
-        low = np.take(first, lower, axis)
-        if mode == "nearest":
-            first = low
-            continue
-        weight = weight.astype(first.dtype).reshape(-1, *(1,) * (first.ndim - axis - 1))
-        first = low * (1 - weight) + np.take(first, upper, axis) * weight
+        lower, upper, weight = sources(size, target, mode)
+        first = interpolate(first, axis, lower, *(() if mode == "nearest" else (upper, weight)))
     return channels_back(first, data_format)
+
+
+def interpolate(x, axis, lower, upper=None, weight=None):
+    """Along one axis, ``(1 - weight)*x[lower] + weight*x[upper]``, or `x[lower]` without the others."""
+    low = np.take(x, lower, axis)
+    if upper is None:
+        return low
+    weight = weight.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
+    return low * (1 - weight) + np.take(x, upper, axis) * weight
 
 
 def resize_grad(dy, sizes, mode, data_format="channels_first"):
@@ -65,7 +69,7 @@ def resize_grad(dy, sizes, mode, data_format="channels_first"):
             continue
         moved = np.moveaxis(first, axis, 0)
         result = np.zeros((size, *moved.shape[1:]), first.dtype)
-        for gradient, lower, upper, weight in zip(moved, *_sources(size, target, mode), strict=True):
+        for gradient, lower, upper, weight in zip(moved, *sources(size, target, mode), strict=True):
             result[lower] += gradient * first.dtype.type(1 - weight)
             if weight:
                 result[upper] += gradient * first.dtype.type(weight)

@@ -34,7 +34,7 @@ from .windows import (
     with_spatial,
 )
 
-_BLOCK = 1 << 20  # elements of the matrix of windows; one row of outputs is taken in any case
+_BLOCK = 1 << 18  # elements of the matrix of windows; one row of outputs is taken in any case
 
 
 # ---- one image -----------------------------------------------------------------------------------
@@ -66,14 +66,24 @@ def _blocks(window, output, channels):
     return [slice(begin, min(begin + step, output[0])) for begin in range(0, output[0], step)]
 
 
-def _columns(padded, window, block, output):
-    """The windows of some rows of outputs as a matrix (C*taps, positions)."""
+def _windows(padded, window, block, output):
+    """A view of the windows of some rows of outputs: (C, *kernel, *rows)."""
     rows = block.stop - block.start, *output[1:]
-    start = block.start * window.stride[0]
-    part = padded[:, start:]
-    columns = np.empty((padded.shape[0], prod(window.kernel), *rows), padded.dtype)
-    for position, tap in enumerate(taps_of(window)):
-        columns[:, position] = part[(slice(None), *tap_slices(window, tap, rows))]
+    part = padded[:, block.start * window.stride[0] :]
+    channel, *along = part.strides
+    taps = [step * d for step, d in zip(along, window.dilation, strict=True)]
+    steps = [step * s for step, s in zip(along, window.stride, strict=True)]
+    shape = padded.shape[0], *window.kernel, *rows
+    return np.lib.stride_tricks.as_strided(part, shape, (channel, *taps, *steps), writeable=False)
+
+
+def _columns(padded, window, block, output, scratch=None):
+    """The same as a matrix (C*taps, positions), copied into memory that several blocks may share."""
+    windows = _windows(padded, window, block, output)
+    if scratch is None:
+        scratch = np.empty(windows.size, padded.dtype)
+    columns = scratch[: windows.size].reshape(windows.shape)
+    columns[...] = windows
     return columns.reshape(padded.shape[0] * prod(window.kernel), -1)
 
 
@@ -84,6 +94,16 @@ def _scatter(columns, padded, window, block, output):
     columns = columns.reshape(padded.shape[0], prod(window.kernel), *rows)
     for position, tap in enumerate(taps_of(window)):
         part[(slice(None), *tap_slices(window, tap, rows))] += columns[:, position]
+
+
+def _multiply_into(target, matrix, columns, block):
+    """The product in its rows of the result (O, *sizes); where these are dense, without a copy of it."""
+    if target.flags.c_contiguous:
+        row = prod(target.shape[2:])
+        flat = target.reshape(len(target), -1)
+        np.matmul(matrix, columns, out=flat[:, block.start * row : block.stop * row])
+    else:
+        target[:, block] = (matrix @ columns).reshape(target[:, block].shape)
 
 
 # ---- the layer -----------------------------------------------------------------------------------
@@ -183,11 +203,14 @@ class Conv(Layer):
         shape = with_spatial((len(x),), output, self.data_format, self.out_channels)
         result = np.empty(shape, dtype)
         first = channels_first(result, self.data_format)
+        blocks = _blocks(self.window, output, self.in_channels)
+        rows = max((block.stop - block.start for block in blocks), default=0)
+        scratch = np.empty(matrix.shape[1] * rows * prod(output[1:]), dtype)
         for image, target in zip(x, first, strict=True):
             padded = _padded(image.astype(dtype, copy=False), sources)
-            for block in _blocks(self.window, output, self.in_channels):
-                product = matrix @ _columns(padded, self.window, block, output)
-                target[:, block] = product.reshape(target[:, block].shape)
+            for block in blocks:
+                columns = _columns(padded, self.window, block, output, scratch)
+                _multiply_into(target, matrix, columns, block)
         if self.bias is not None:
             first += self.bias.reshape(-1, *(1,) * self.rank).astype(dtype, copy=False)
         return result

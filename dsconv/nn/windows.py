@@ -56,11 +56,14 @@ def _pair(kind, axis, size, kernel, stride, dilation):
     return (total - smaller, smaller) if kind == "same_lower" else (smaller, total - smaller)
 
 
+@lru_cache(maxsize=64)
 def pad_sources(size, pair, padding_mode):
-    """Along one axis, the index that each padded position copies; -1 for none."""
+    """Along one axis, the index that each padded position copies; -1 for none. An array that calls share."""
     mode = _PAD_MODES.get(padding_mode, padding_mode)
     options = {"constant_values": -1} if mode == "constant" else {}
-    return np.pad(np.arange(size), pair, mode=mode, **options)
+    sources = np.pad(np.arange(size), pair, mode=mode, **options)
+    sources.flags.writeable = False
+    return sources
 
 
 def tap_slices(window, tap, output):
