@@ -48,19 +48,8 @@ INLINE vec halved_column(const halved_row *row, const int v, const int column)
     }
 }
 
-/* The taps of a square kernel, close together so that their addresses are constant. Registers would not hold them all, and
- * what does not fit costs whole vectors to load. */
-typedef struct { real tap[ROLLING_ROWS][ROLLING_ROWS]; } halved_taps;
-
-INLINE void read_taps(const depthwise_tile *t, const roll_kind k, const real *from, halved_taps *taps)
-{
-    for (int j = 0; j < k.rows; ++j)
-        for (int c = 0; c < k.columns; ++c)
-            taps->tap[j][c] = from[j * t->tap_row + c * t->tap_column];
-}
-
 /* A row of that phase into the sums [first, last]; `all`: of every output that it can feed. */
-INLINE void add_halves(const roll_kind k, const int phase, const int all, const halved_row *row, const halved_taps *taps,
+INLINE void add_halves(const roll_kind k, const int phase, const int all, const halved_row *row, const near_taps *taps,
                        int first, int last, vec (*sums)[TILE_VECTORS])
 {
     UNROLL
@@ -187,7 +176,7 @@ static bool halves_densely(const depthwise_tile *t, dsc_int kernel_rows)
 }
 
 INLINE void halve_dense_row(const depthwise_tile *t, const roll_kind k, const int phase, const int all, const real *x, int first,
-                            int last, const mask *masks, const halved_taps *taps, vec (*sums)[TILE_VECTORS])
+                            int last, const mask *masks, const near_taps *taps, vec (*sums)[TILE_VECTORS])
 {
     halved_row row;
     load_halves(k, x + phase * t->row, masks, &row);
@@ -204,8 +193,8 @@ INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const 
     const real *x = t->x + slice.x;
     real *y = t->y;
     vec sums[ROLLING_ROWS][TILE_VECTORS];
-    halved_taps taps;
-    read_taps(t, k, t->taps + slice.taps, &taps);
+    near_taps taps;
+    gather_taps_near(t, k, t->taps + slice.taps, &taps);
     start_rolling(k, bias, sums);
     UNROLL
     for (int step = 0; step < before; ++step, x += 2 * t->row) {

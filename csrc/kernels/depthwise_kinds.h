@@ -5,14 +5,14 @@
 #include "depthwise_halving.h"
 
 enum {
-    ROLLING_1_1, ROLLING_1, ROLLING_2_2, ROLLING_2, ROLLING_3_3, ROLLING_3, ROLLING_4, ROLLING_5, ROLLING_7,
+    ROLLING_1_1, ROLLING_1, ROLLING_2_2, ROLLING_2, ROLLING_3_3, ROLLING_3, ROLLING_4, ROLLING_5_5, ROLLING_5, ROLLING_7_7, ROLLING_7,
     HALVING_3, HALVING_5, HALVING_7, HALVING_3_3, HALVING_5_5, HALVING_7_7, NOT_ROLLING
 };
 
 /* [kind][vectors - 1][edges] */
 static const tile_function rolling_table[NOT_ROLLING][TILE_VECTORS][2] = {
     ROLL_ENTRIES(1, 1), ROLL_ENTRIES(1, 0), ROLL_ENTRIES(2, 2), ROLL_ENTRIES(2, 0), ROLL_ENTRIES(3, 3), ROLL_ENTRIES(3, 0),
-    ROLL_ENTRIES(4, 0), ROLL_ENTRIES(5, 0), ROLL_ENTRIES(7, 0),
+    ROLL_ENTRIES(4, 0), SQUARE_ENTRIES(5), ROLL_ENTRIES(5, 0), SQUARE_ENTRIES(7), ROLL_ENTRIES(7, 0),
     HALVE_ANY_ENTRIES(3), HALVE_ANY_ENTRIES(5), HALVE_ANY_ENTRIES(7), HALVE_ENTRIES(3), HALVE_ENTRIES(5), HALVE_ENTRIES(7),
 };
 
@@ -52,8 +52,8 @@ static int rolling_kind(const dsc_extent *e, dsc_int rows, bool one_slice)
     case 2: return columns == 2 ? ROLLING_2_2 : ROLLING_2;
     case 3: return columns == 3 ? ROLLING_3_3 : ROLLING_3;
     case 4: return ROLLING_4;
-    case 5: return ROLLING_5;
-    case 7: return ROLLING_7;
+    case 5: return columns == 5 ? ROLLING_5_5 : ROLLING_5;
+    case 7: return columns == 7 ? ROLLING_7_7 : ROLLING_7;
     default: return NOT_ROLLING;
     }
 }

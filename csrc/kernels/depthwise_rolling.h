@@ -50,6 +50,25 @@ INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec
         sums[v] = is_edge(k, v) ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
 }
 
+/* The taps of a kernel close together, so that their addresses are constant. Registers would not hold them all, and what does not
+ * fit costs whole vectors to load. */
+typedef struct { real tap[ROLLING_ROWS][ROLLING_ROWS]; } near_taps;
+
+INLINE void gather_taps_near(const depthwise_tile *t, const roll_kind k, const real *from, near_taps *taps)
+{
+    for (int j = 0; j < k.rows; ++j)
+        for (int c = 0; c < k.columns; ++c)
+            taps->tap[j][c] = from[j * t->tap_row + c * t->tap_column];
+}
+
+/* Those of a tile: in registers if there are few. */
+typedef struct { vec resident[ROLLING_RESIDENT][ROLLING_RESIDENT]; near_taps near; } kernel_taps;
+
+INLINE vec kernel_tap(const roll_kind k, const kernel_taps *taps, const int i, const int c)
+{
+    return k.columns <= ROLLING_RESIDENT ? taps->resident[i][c] : v_spread(taps->near.tap[i][c]);
+}
+
 /* The input row at x into the sums [first, last]; `all`: of every output that it can feed. */
 INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
                      column_edges *edges, vec (*sums)[TILE_VECTORS])
@@ -68,9 +87,9 @@ INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, 
     }
 }
 
-/* The same for one depth tap and taps in registers. */
+/* The same for one depth tap and a known number of column taps. */
 INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
-                              column_edges *edges, vec (*taps)[ROLLING_RESIDENT], vec (*sums)[TILE_VECTORS])
+                              column_edges *edges, const kernel_taps *taps, vec (*sums)[TILE_VECTORS])
 {
     UNROLL
     for (int c = 0; c < k.columns; ++c) {
@@ -79,12 +98,12 @@ INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const 
         UNROLL
         for (int i = 0; i < k.rows; ++i)
             if (all || (i >= first && i <= last))
-                add_edges(k, sums[i], edges[c], inputs, taps[i][c]);
+                add_edges(k, sums[i], edges[c], inputs, kernel_tap(k, taps, i, c));
     }
 }
 
 INLINE void roll_any_row(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
-                         column_edges *edges, vec (*taps)[ROLLING_RESIDENT], vec (*sums)[TILE_VECTORS])
+                         column_edges *edges, const kernel_taps *taps, vec (*sums)[TILE_VECTORS])
 {
     if (k.columns)
         roll_row_resident(t, k, all, row, first, last, edges, taps, sums);
@@ -122,13 +141,17 @@ INLINE void start_rolling(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS]
     }
 }
 
-INLINE void spread_taps(const depthwise_tile *t, const roll_kind k, vec (*taps)[ROLLING_RESIDENT])
+INLINE void read_taps(const depthwise_tile *t, const roll_kind k, kernel_taps *taps)
 {
+    if (k.columns > ROLLING_RESIDENT) {
+        gather_taps_near(t, k, t->taps, &taps->near);
+        return;
+    }
     UNROLL
     for (int i = 0; i < k.rows; ++i) {
         UNROLL
         for (int c = 0; c < k.columns; ++c)
-            taps[i][c] = v_spread(t->taps[i * t->tap_row + c * t->tap_column]);
+            taps->resident[i][c] = v_spread(t->taps[i * t->tap_row + c * t->tap_column]);
     }
 }
 
@@ -155,8 +178,9 @@ INLINE void roll_plane(const depthwise_tile *t, const roll_kind k, column_edges 
 {
     const vec bias = v_spread(*t->bias);
     const dsc_int before = k.rows - 1;
-    vec sums[ROLLING_ROWS][TILE_VECTORS], taps[ROLLING_ROWS][ROLLING_RESIDENT];
-    spread_taps(t, k, taps);
+    vec sums[ROLLING_ROWS][TILE_VECTORS];
+    kernel_taps taps;
+    read_taps(t, k, &taps);
     start_rolling(k, bias, sums);
     for (dsc_int r = 0; r < t->rows + before; ++r) {
         int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < before ? (int)r : k.rows - 1;
@@ -165,7 +189,7 @@ INLINE void roll_plane(const depthwise_tile *t, const roll_kind k, column_edges 
         if (t->y_column == 2)
             announce_row(t->y + (r - before + AHEAD) * t->y_row + k.vectors * LANES, 1, k.vectors);
         if (r >= t->row_first && r < t->row_last)
-            roll_any_row(t, k, 0, t->x + r * t->row, first, last, edges, taps, sums);
+            roll_any_row(t, k, 0, t->x + r * t->row, first, last, edges, &taps, sums);
         if (r >= before)
             store_row(t, k.vectors, t->y + (r - before) * t->y_row, sums[before]);
         shift_sums(k, bias, sums);
@@ -188,13 +212,14 @@ INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const e
     const int before = k.rows - 1;
     const real *x = t->x;
     real *y = t->y;
-    vec sums[ROLLING_ROWS][TILE_VECTORS], taps[ROLLING_ROWS][ROLLING_RESIDENT];
-    spread_taps(t, k, taps);
+    vec sums[ROLLING_ROWS][TILE_VECTORS];
+    kernel_taps taps;
+    read_taps(t, k, &taps);
     start_rolling(k, bias, sums);
     UNROLL
     for (int r = 0; r < before; ++r, x += t->row) {
         if (r >= t->row_first)
-            roll_any_row(t, k, 0, x, 0, r, edges, taps, sums);
+            roll_any_row(t, k, 0, x, 0, r, edges, &taps, sums);
         shift_sums(k, bias, sums);
     }
     for (dsc_int left = t->rows - before; left > 0; --left, x += t->row, y += t->y_row) {
@@ -202,14 +227,14 @@ INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const e
             announce_row(x + AHEAD * t->row, 0, k.vectors);
             announce_row(y + AHEAD * t->y_row, 1, k.vectors);
         }
-        roll_any_row(t, k, 1, x, 0, 0, edges, taps, sums);
+        roll_any_row(t, k, 1, x, 0, 0, edges, &taps, sums);
         store_dense(k, finish, y, stored, sums[before]);
         shift_sums(k, bias, sums);
     }
     UNROLL
     for (int r = 0; r < before; ++r, x += t->row, y += t->y_row) {
         if (t->rows + r < t->row_last)
-            roll_any_row(t, k, 0, x, r + 1, before, edges, taps, sums);
+            roll_any_row(t, k, 0, x, r + 1, before, edges, &taps, sums);
         store_dense(k, finish, y, stored, sums[before]);
         shift_sums(k, bias, sums);
     }
@@ -223,14 +248,16 @@ INLINE void roll_densely(const depthwise_tile *tile, const roll_kind k)
     const epilogue finish = *t.finish;
     const mask stored = v_mask(0, t.width - (k.vectors - 1) * LANES);
     const bool far = t.rows * t.row * (dsc_int)sizeof(real) > PLANE_NEAR;
-    column_edges all[ROLLING_COLUMNS], own[ROLLING_RESIDENT];
+    column_edges all[ROLLING_COLUMNS], own[ROLLING_ROWS];
     find_all_edges(&t, k, all);
     UNROLL
     for (int c = 0; c < k.columns; ++c) {
         if (k.masked)
             own[c][0] = all[c][0], own[c][1] = all[c][1];
-        MASK_KEEP(own[c][0]);
-        MASK_KEEP(own[c][1]);
+        if (k.columns <= ROLLING_RESIDENT) {
+            MASK_KEEP(own[c][0]);
+            MASK_KEEP(own[c][1]);
+        }
     }
     for (dsc_int plane = 0; plane < t.planes; ++plane, next_plane(&t))
         roll_dense_plane(&t, k, &finish, far, stored, k.columns ? own : all);
@@ -255,20 +282,20 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ROLL_DENSE(KH, KW, V, masked, name) \
     static __attribute__((noinline)) void name##_dense(const depthwise_tile *t) \
     { roll_densely(t, (roll_kind){KH, KW, V, masked}); }
-#define ROLL_EITHER(KH, KW, V, masked, name) \
+#define ROLL_EITHER(KH, KW, V, masked, name, any) \
     ROLL_DENSE(KH, KW, V, masked, name) \
-    static void name(const depthwise_tile *t) { rolls_densely(t, KH) ? name##_dense(t) : roll_##KH##_##KW##_##V##_any(t); }
+    static void name(const depthwise_tile *t) { rolls_densely(t, KH) ? name##_dense(t) : any(t); }
 
+#define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V) ROLL_BOTH(KH, KW, V, roll_##KH##_##KW##_##V##_any)
 #if FEW_TILES
-#define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V)
+#define ROLL_BOTH(KH, KW, V, any)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_any, roll_##KH##_##KW##_##V##_any}
 #elif defined VECTOR_FREE_MASKS
-#define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V) ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V)
+#define ROLL_BOTH(KH, KW, V, any) ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V, any)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V}
 #else
-#define ROLL(KH, KW, V) \
-    ROLL_ANY(KH, KW, V) ROLL_EITHER(KH, KW, V, 0, roll_##KH##_##KW##_##V) \
-    ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges)
+#define ROLL_BOTH(KH, KW, V, any) \
+    ROLL_EITHER(KH, KW, V, 0, roll_##KH##_##KW##_##V, any) ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges, any)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V##_edges}
 #endif
 
@@ -284,5 +311,18 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #endif
 
 ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS(5, 0) ROLLS(7, 0)
+
+/* Large square kernels, whole rows of taps unrolled: one vector, or two where there are few registers to lose. */
+#if FEW_TILES
+#define ROLL_SQUARE(K)
+#define SQUARE_ENTRIES(K) ROLL_ENTRIES(K, 0)
+#elif TILE_VECTORS == 4
+#define ROLL_SQUARE(K) ROLL_BOTH(K, K, 1, roll_##K##_0_1_any)
+#define SQUARE_ENTRIES(K) {ROLL_ENTRY(K, K, 1), ROLL_ENTRY(K, 0, 2), WIDE_ENTRY(K, 0, 3), WIDE_ENTRY(K, 0, 4)}
+#else
+#define ROLL_SQUARE(K) ROLL_BOTH(K, K, 1, roll_##K##_0_1_any) ROLL_BOTH(K, K, 2, roll_##K##_0_2_any)
+#define SQUARE_ENTRIES(K) ROLL_ENTRIES(K, K)
+#endif
+ROLL_SQUARE(5) ROLL_SQUARE(7)
 
 #endif
