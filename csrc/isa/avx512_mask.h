@@ -25,6 +25,27 @@ static inline vec v_load_masked(const real *p, mask m) { return X86(maskz_loadu)
 static inline void v_store_masked(real *p, vec v, mask m) { X86(mask_storeu)(p, m, v); }
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m) { return X86(mask3_fmadd)(a, b, sum, m); }
 
+#if REAL_BITS == 32
+/* Half a vector from p and half from q, of both the same lanes; and the reverse. The mask is that of the first half. */
+static inline vec v_load_halves(const real *p, const real *q, mask m)
+{
+    __m512 low = _mm512_castps256_ps512(_mm256_maskz_loadu_ps((__mmask8)m, p));
+    return (vec)_mm512_insertf32x8(low, _mm256_maskz_loadu_ps((__mmask8)m, q), 1);
+}
+
+static inline void v_store_halves(real *p, real *q, vec v, mask m)
+{
+    _mm256_mask_storeu_ps(p, (__mmask8)m, _mm512_castps512_ps256((__m512)v));
+    _mm256_mask_storeu_ps(q, (__mmask8)m, _mm512_extractf32x8_ps((__m512)v, 1));
+}
+
+static inline mask mask_in_halves(mask m) { return (mask)(m | m << LANES / 2); }
+static inline vec v_halves(real first, real second)
+{
+    return (vec)_mm512_mask_broadcastss_ps(_mm512_set1_ps(first), 0xff00, _mm_set_ss(second));
+}
+#endif
+
 /* `count` lanes to p[0], p[2], ... */
 static inline void v_store_even(real *p, vec v, int count)
 {

@@ -40,6 +40,37 @@ static inline void v_store_masked(real *p, vec v, mask m)
         v_store_some(p, v, m.low, m.high);
 }
 
+/* Half a vector from p and half from q, of both the same lanes; and the reverse. The mask is that of the first half. */
+static inline vec v_load_halves(const real *p, const real *q, mask m)
+{
+    vec v = {0};
+    for (int i = m.low; i < m.high; ++i)
+        v[i] = p[i], v[i + LANES / 2] = q[i];
+    return v;
+}
+
+static inline void v_store_halves(real *p, real *q, vec v, mask m)
+{
+    for (int i = m.low; i < m.high; ++i)
+        p[i] = v[i], q[i] = v[i + LANES / 2];
+}
+
+static inline vec v_halves(real first, real second)
+{
+    vec v;
+    for (int i = 0; i < LANES; ++i)
+        v[i] = i < LANES / 2 ? first : second;
+    return v;
+}
+
+/* Good for arithmetic only: the lanes are not neighbours. */
+static inline mask mask_in_halves(mask m)
+{
+    for (int i = m.low; i < m.high; ++i)
+        m.bits[i + LANES / 2] = -1;
+    return m;
+}
+
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
 {
     return sum + a * (vec)((ivec)b & m.bits);

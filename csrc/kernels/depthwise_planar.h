@@ -6,6 +6,7 @@
 #define DSCONV_DEPTHWISE_PLANAR_H
 
 #include "depthwise_kinds.h"
+#include "depthwise_paired.h"
 #include "strip.h"
 
 enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
@@ -127,6 +128,20 @@ static void run_columns(const plane_region *r, const plane_source *s, depthwise_
     }
 }
 
+/* All planes of a region two at a time, if they are narrow enough and there is a function for the kernel. */
+static bool run_paired(const plane_region *r, depthwise_tile *t, int rolling, const real *x, real *y)
+{
+    const dsc_extent *e = r->e;
+    const bool square = rolling == ROLLING_3_3 || rolling == ROLLING_5_5 || rolling == ROLLING_7_7;
+    tile_function function = paired_function(e->kernel[1]);
+    if (!function || !square || 2 * r->columns > LANES || r->planes < 2 || !rolls_densely(t, e->kernel[1]))
+        return false;
+    t->width = r->columns, t->x = x, t->y = y;
+    set_columns(r, t, r->column * e->stride[2] - e->low[2], true);
+    function(t);
+    return true;
+}
+
 /* The same for rolling tiles, as wide as they can be: their first and last vectors may meet a border. */
 static void run_rolling(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
 {
@@ -172,6 +187,8 @@ static void run_rows(const plane_region *r, const plane_source *s, depthwise_til
     t->row_first = 0, t->row_last = (rows - 1) * (halves(rolling) ? 2 : 1) + e->kernel[1];
     if (e->mode == DSC_ZEROS)
         clip_taps(position, row_tap_step(e), t->row_last, e->in[1], 0, &t->row_first, &t->row_last);
+    if (rolling != NOT_ROLLING && !s->padded && run_paired(r, t, rolling, x, y))
+        return;
     if (rolling != NOT_ROLLING)
         run_rolling(r, s, t, rolling, x, y);
     else
