@@ -170,7 +170,8 @@ static bool roll_together(const phase_windows *all)
         return false;
     for (int i = 0; i < all->count; ++i) {
         const window *w = &all->window[i];
-        if (w->e.kernel[2] < 1 || w->e.dilation[2] != 1 || w->spacing[2] != all->count || w->place[2] != i)
+        if (w->e.kernel[2] < 1 || w->e.dilation[2] != 1 || w->spacing[2] != all->count || w->place[2] != i ||
+            w->place[1] != all->window[0].place[1])
             return false;
     }
     phases_reach(all, &before, &after);

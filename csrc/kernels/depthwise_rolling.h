@@ -310,19 +310,32 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ROLL_ENTRIES(KH, KW) {ROLL_ENTRY(KH, KW, 1), ROLL_ENTRY(KH, KW, 2)}
 #endif
 
-ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS(5, 0) ROLLS(7, 0)
+/* Where square kernels have tiles of their own, what remains of so many rows is rare. */
+#if TILE_VECTORS == 4
+#define ROLLS_LARGE(KH) ROLLS(KH, 0)
+#define LARGE_ENTRIES(KH) ROLL_ENTRIES(KH, 0)
+#else
+#define ROLLS_LARGE(KH) ROLL_ANY(KH, 0, 1) ROLL_ANY(KH, 0, 2)
+#define LARGE_ENTRIES(KH) \
+    {{roll_##KH##_0_1_any, roll_##KH##_0_1_any}, {roll_##KH##_0_2_any, roll_##KH##_0_2_any}}
+#endif
 
-/* Large square kernels, whole rows of taps unrolled: one vector, or two where there are few registers to lose. */
+ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS_LARGE(5) ROLLS_LARGE(7)
+
+/* Large square kernels, whole rows of taps unrolled: one vector, or two where there are few registers to lose. Others of so many
+ * rows are rare. */
 #if FEW_TILES
 #define ROLL_SQUARE(K)
-#define SQUARE_ENTRIES(K) ROLL_ENTRIES(K, 0)
+#define SQUARE_ENTRIES(K) LARGE_ENTRIES(K)
 #elif TILE_VECTORS == 4
-#define ROLL_SQUARE(K) ROLL_BOTH(K, K, 1, roll_##K##_0_1_any)
-#define SQUARE_ENTRIES(K) {ROLL_ENTRY(K, K, 1), ROLL_ENTRY(K, 0, 2), WIDE_ENTRY(K, 0, 3), WIDE_ENTRY(K, 0, 4)}
+#define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any)
+#define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), ROLL_ENTRY(K, 0, 2), WIDE_ENTRY(K, 0, 3), WIDE_ENTRY(K, 0, 4)}
 #else
-#define ROLL_SQUARE(K) ROLL_BOTH(K, K, 1, roll_##K##_0_1_any) ROLL_BOTH(K, K, 2, roll_##K##_0_2_any)
-#define SQUARE_ENTRIES(K) ROLL_ENTRIES(K, K)
+#define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any) ROLL_SHARED(K, K, 2, roll_##K##_0_2_any)
+#define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), SHARED_ENTRY(K, K, 2)}
 #endif
+#define ROLL_SHARED(KH, KW, V, any) ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges, any)
+#define SHARED_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}
 ROLL_SQUARE(5) ROLL_SQUARE(7)
 
 #endif
