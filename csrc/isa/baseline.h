@@ -2,7 +2,7 @@
 #define ISA baseline
 #define VECTOR_BYTES 16
 #define VECTOR_REGISTERS 16
-#define FEW_TILES 1   /* few processors need this set: half of the code for a little of the speed */
+#define FEW_TILES 1   /* few processors need this set, and masks are dear: rows are padded in strips, and no tile has edges */
 #ifdef __x86_64__
 #define VECTOR_KEEP "+x"
 #endif

@@ -241,21 +241,20 @@ INLINE void halve_densely(const depthwise_tile *tile, const roll_kind k)
         halve_dense_plane(&t, k, &finish, far, stored, masks);
 }
 
+#if FEW_TILES
+#define HALVE_ANY_ENTRIES(K) {{NULL}}
+#define HALVE_ENTRIES(K) {{NULL}}
+#else
 #define HALVE_ANY(KH) \
     static __attribute__((noinline)) void halve_##KH##_any(const depthwise_tile *t) { halve(t, (roll_kind){KH, 0, 1, 1}); }
-#if FEW_TILES
-#define HALVE_SQUARE(K, V)
-#define HALVE_NAME(K, V) halve_##K##_any
-#else
 #define HALVE_SQUARE(K, V) \
     static __attribute__((noinline)) void halve_##K##_##V(const depthwise_tile *t) { halve_densely(t, (roll_kind){K, K, V, 1}); }
-#define HALVE_NAME(K, V) halve_##K##_##V
-#endif
 #define HALVE(K) HALVE_ANY(K) HALVE_SQUARE(K, 1) HALVE_SQUARE(K, 2)
 HALVE(3) HALVE(5) HALVE(7)
 
 /* A kernel that is not square, or a tile that is not dense, takes a vector at a time. */
 #define HALVE_ANY_ENTRIES(K) {{halve_##K##_any, halve_##K##_any}}
-#define HALVE_ENTRIES(K) {{HALVE_NAME(K, 1), HALVE_NAME(K, 1)}, {HALVE_NAME(K, 2), HALVE_NAME(K, 2)}}
+#define HALVE_ENTRIES(K) {{halve_##K##_1, halve_##K##_1}, {halve_##K##_2, halve_##K##_2}}
+#endif
 
 #endif

@@ -154,7 +154,14 @@ typedef void (*channel_function)(const channel_tile *);
 #define CHANNEL_TILES(dense, tail) \
     CHANNEL_TILE(1, dense, tail) CHANNEL_TILE(2, dense, tail) CHANNEL_TILE(4, dense, tail) CHANNEL_TILE(8, dense, tail)
 #endif
-CHANNEL_TILES(0, 0) CHANNEL_TILES(0, 1) CHANNEL_TILES(1, 0) CHANNEL_TILES(1, 1)
+#ifdef VECTOR_FREE_MASKS
+#define CHANNEL_TILES_BOTH(dense) CHANNEL_TILES(dense, 1)
+#define CHANNEL_ENTRIES_BOTH(dense) {CHANNEL_ENTRIES(dense, 1), CHANNEL_ENTRIES(dense, 1)}
+#else
+#define CHANNEL_TILES_BOTH(dense) CHANNEL_TILES(dense, 0) CHANNEL_TILES(dense, 1)
+#define CHANNEL_ENTRIES_BOTH(dense) {CHANNEL_ENTRIES(dense, 0), CHANNEL_ENTRIES(dense, 1)}
+#endif
+CHANNEL_TILES_BOTH(0) CHANNEL_TILES_BOTH(1)
 
 #define CLIPPED(name) {name, name##_clipped}
 #if FEW_TILES
@@ -168,7 +175,7 @@ CHANNEL_TILES(0, 0) CHANNEL_TILES(0, 1) CHANNEL_TILES(1, 0) CHANNEL_TILES(1, 1)
 
 /* [dense][some channels][log2 pixels][clipped] */
 static const channel_function channel_table[2][2][PIXELS_LOG2 + 1][2] = {
-    {CHANNEL_ENTRIES(0, 0), CHANNEL_ENTRIES(0, 1)}, {CHANNEL_ENTRIES(1, 0), CHANNEL_ENTRIES(1, 1)},
+    CHANNEL_ENTRIES_BOTH(0), CHANNEL_ENTRIES_BOTH(1),
 };
 
 static void run_channel_row(channel_tile *t, bool whole)

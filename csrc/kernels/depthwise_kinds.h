@@ -38,7 +38,7 @@ static dsc_int most_vectors(int *rolling, const depthwise_tile *t)
 {
     if (!halves(*rolling))
         return rolls_densely(t, t->kernel_rows) ? TILE_VECTORS : at_most(TILE_VECTORS, ANY_VECTORS);
-    if (*rolling >= HALVING_3_3 && (FEW_TILES || !halves_densely(t, t->kernel_rows)))
+    if (*rolling >= HALVING_3_3 && !halves_densely(t, t->kernel_rows))
         *rolling -= HALVING_3_3 - HALVING_3;
     return *rolling >= HALVING_3_3 ? HALVED_VECTORS : 1;
 }

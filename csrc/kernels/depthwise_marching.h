@@ -165,9 +165,14 @@ typedef void (*march_function)(const channel_march *);
     MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT)
 #define MARCH_NAMES(K, S, tail) {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail}
 #endif
+#ifdef VECTOR_FREE_MASKS
+#define MARCHES_BOTH(K) MARCHES(K, 1, 1) MARCHES(K, 2, 1)
+#define MARCH_ENTRIES(K) {{MARCH_NAMES(K, 1, 1), MARCH_NAMES(K, 1, 1)}, {MARCH_NAMES(K, 2, 1), MARCH_NAMES(K, 2, 1)}}
+#else
 #define MARCHES_BOTH(K) MARCHES(K, 1, 0) MARCHES(K, 1, 1) MARCHES(K, 2, 0) MARCHES(K, 2, 1)
 #define MARCH_ENTRIES(K) \
     {{MARCH_NAMES(K, 1, 0), MARCH_NAMES(K, 1, 1)}, {MARCH_NAMES(K, 2, 0), MARCH_NAMES(K, 2, 1)}}
+#endif
 MARCHES_BOTH(1) MARCHES_BOTH(2) MARCHES_BOTH(3) MARCHES_BOTH(5) MARCHES_BOTH(7)
 
 /* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][one row, some rows, some rows and one depth tap] */

@@ -130,22 +130,21 @@ INLINE void roll_phases(const phase_tile *given, const phase_kind k)
 typedef void (*phase_function)(const phase_tile *);
 
 #define PHASE_TILE(S, KH, V) static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V}); }
-#if FEW_TILES
-#define PHASE_TILES(S, KH) PHASE_TILE(S, KH, 1)
-#define PHASE_ENTRIES(S, KH) {phases_##S##_##KH##_1, NULL}
-#else
-#define PHASE_TILES(S, KH) PHASE_TILE(S, KH, 1) PHASE_TILE(S, KH, 2)
-#define PHASE_ENTRIES(S, KH) {phases_##S##_##KH##_1, phases_##S##_##KH##_2}
-#endif
-PHASE_TILES(2, 1) PHASE_TILES(2, 2) PHASE_TILES(2, 3) PHASE_TILES(2, 4)
-PHASE_TILES(3, 1) PHASE_TILES(3, 2) PHASE_TILES(4, 1) PHASE_TILES(4, 2)
+#define PHASE_TILES(KH) PHASE_TILE(2, KH, 1) PHASE_TILE(2, KH, 2)
+#define PHASE_ENTRIES(KH) {phases_2_##KH##_1, phases_2_##KH##_2}
 
 /* [phases][row taps - 1][vectors - 1] */
+#if FEW_TILES
+static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTORS];
+#else
+PHASE_TILES(1) PHASE_TILES(2) PHASE_TILES(3) PHASE_TILES(4)
+PHASE_TILE(3, 1, 1) PHASE_TILE(3, 2, 1) PHASE_TILE(4, 1, 1) PHASE_TILE(4, 2, 1)
 static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTORS] = {
-    [2] = {PHASE_ENTRIES(2, 1), PHASE_ENTRIES(2, 2), PHASE_ENTRIES(2, 3), PHASE_ENTRIES(2, 4)},
-    [3] = {PHASE_ENTRIES(3, 1), PHASE_ENTRIES(3, 2)},
-    [4] = {PHASE_ENTRIES(4, 1), PHASE_ENTRIES(4, 2)},
+    [2] = {PHASE_ENTRIES(1), PHASE_ENTRIES(2), PHASE_ENTRIES(3), PHASE_ENTRIES(4)},
+    [3] = {{phases_3_1_1}, {phases_3_2_1}},
+    [4] = {{phases_4_1_1}, {phases_4_2_1}},
 };
+#endif
 
 /* The windows of all phases of the columns, one after the other. */
 typedef struct { int count; window window[PHASES_MOST]; } phase_windows;

@@ -276,9 +276,8 @@ typedef void (*tile_function)(const depthwise_tile *);
 #define TILE_MASKED(kind, R, V) \
     static void tile_##kind##_##R##_##V##_masked(const depthwise_tile *t) { run_tile(t, kind, R, V, 1); }
 #if FEW_TILES
-#define TILES(kind, R) TILE_MASKED(kind, R, 1) TILE_MASKED(kind, R, 2)
-#define ENTRIES(kind, R) \
-    {tile_##kind##_##R##_1_masked, tile_##kind##_##R##_1_masked}, {tile_##kind##_##R##_2_masked, tile_##kind##_##R##_2_masked}
+#define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2)
+#define ENTRIES(kind, R) {tile_##kind##_##R##_1, NULL}, {tile_##kind##_##R##_2, NULL}
 #else
 #define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2) TILE_MASKED(kind, R, 1) TILE_MASKED(kind, R, 2)
 #define ENTRIES(kind, R) \
@@ -286,7 +285,12 @@ typedef void (*tile_function)(const depthwise_tile *);
 #endif
 
 TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 1)
+#if FEW_TILES
+#define BY_TWO_ENTRIES(R) {{NULL}}
+#else
+#define BY_TWO_ENTRIES(R) {ENTRIES(UNSHARED_BY_TWO, R)}
 TILES(UNSHARED_BY_TWO, 4) TILES(UNSHARED_BY_TWO, 1)
+#endif
 TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
 #if TILE_VECTORS == 4
 TILE(SHARED, 4, 4) TILE(SHARED, 2, 4) TILE(UNSHARED, 4, 4)
@@ -302,7 +306,7 @@ static const tile_function tile_table[3][3][4][2] = {
     [SHARED] = {{{NULL}}, ENTRIES_MORE(SHARED, 2), ENTRIES_MORE(SHARED, 4)},
     [UNSHARED] = {{ENTRIES(UNSHARED, 1), {tile_UNSHARED_1_4, NULL}, {tile_UNSHARED_1_8, NULL}},
                   {{NULL}}, ENTRIES_MORE(UNSHARED, 4)},
-    [UNSHARED_BY_TWO] = {{ENTRIES(UNSHARED_BY_TWO, 1)}, {{NULL}}, {ENTRIES(UNSHARED_BY_TWO, 4)}},
+    [UNSHARED_BY_TWO] = {BY_TWO_ENTRIES(1), {{NULL}}, BY_TWO_ENTRIES(4)},
 };
 
 /* Most vectors of a tile, as log2. */

@@ -148,10 +148,18 @@ INLINE void gather_pixels(const pixels_tile *tile, const int J, const int I, con
 typedef void (*weights_function)(const weights_tile *);
 typedef void (*pixels_function)(const pixels_tile *);
 
-#define WEIGHTS(J, I) \
-    static void weights_##J##_##I(const weights_tile *t) { gather_taps(t, J, I); } \
+#ifdef VECTOR_FREE_MASKS
+#define GATHER_PIXELS(J, I) static void pixels_##J##_##I##_tail(const pixels_tile *t) { gather_pixels(t, J, I, 1); }
+#define PIXELS_ENTRY(J, I) {pixels_##J##_##I##_tail, pixels_##J##_##I##_tail}
+#else
+#define GATHER_PIXELS(J, I) \
     static void pixels_##J##_##I(const pixels_tile *t) { gather_pixels(t, J, I, 0); } \
     static void pixels_##J##_##I##_tail(const pixels_tile *t) { gather_pixels(t, J, I, 1); }
+#define PIXELS_ENTRY(J, I) {pixels_##J##_##I, pixels_##J##_##I##_tail}
+#endif
+#define WEIGHTS(J, I) \
+    static void weights_##J##_##I(const weights_tile *t) { gather_taps(t, J, I); } \
+    GATHER_PIXELS(J, I)
 WEIGHTS(1, 1) WEIGHTS(1, 2) WEIGHTS(1, 3) WEIGHTS(2, 1) WEIGHTS(2, 2) WEIGHTS(2, 3) WEIGHTS(3, 1) WEIGHTS(3, 2) WEIGHTS(3, 3)
 
 /* [J - 1][I - 1] */
@@ -159,7 +167,6 @@ static const weights_function weights_table[TAPS_TILE][TAPS_TILE] = {
     {weights_1_1, weights_1_2, weights_1_3}, {weights_2_1, weights_2_2, weights_2_3}, {weights_3_1, weights_3_2, weights_3_3},
 };
 
-#define PIXELS_ENTRY(J, I) {pixels_##J##_##I, pixels_##J##_##I##_tail}
 /* [J - 1][I - 1][last channels] */
 static const pixels_function pixels_table[TAPS_TILE][TAPS_TILE][2] = {
     {PIXELS_ENTRY(1, 1), PIXELS_ENTRY(1, 2), PIXELS_ENTRY(1, 3)},
