@@ -28,15 +28,18 @@ static void fill_outside(const strip_shape *s, real *strip, const char *row, dsc
             fetch_one(s->p, element(s->p, row, dsc_source_index(s->base + t, s->width, s->mode) * s->step));
 }
 
-/* Whole vectors of `phases` phases at once; returns how many elements of each phase there are now. */
-INLINE dsc_int split_row(const int phases, real *target, dsc_int pitch, const real *source, dsc_int count)
+/* All phases of a dense row at once, zeros for what is outside [first, last); source: position 0. */
+INLINE void split_row(const int phases, const strip_shape *s, real *strip, const real *source, dsc_int first, dsc_int last)
 {
     dsc_int done = 0;
-    for (; (done + LANES) * phases <= count; done += LANES) {
+    for (dsc_int t = 0; t < s->span; t += phases * LANES, done += LANES) {
+        const bool inside = t >= first && t + phases * LANES <= last;
         vec inputs[4], parts[4];
         UNROLL
-        for (int i = 0; i < phases; ++i)
-            inputs[i] = v_load(source + done * phases + i * LANES);
+        for (int i = 0; i < phases; ++i) {
+            dsc_int at = t + i * LANES;
+            inputs[i] = inside ? v_load(source + at) : v_load_masked(source + at, v_mask(first - at, last - at));
+        }
         if (phases == 3)
             v_split_3(inputs, parts);
         else if (phases == 4)
@@ -45,44 +48,39 @@ INLINE dsc_int split_row(const int phases, real *target, dsc_int pitch, const re
             parts[0] = v_even(inputs[0], inputs[1]), parts[1] = v_odd(inputs[0], inputs[1]);
         UNROLL
         for (int i = 0; i < phases; ++i)
-            v_store(target + i * pitch + done, parts[i]);
+            v_store(strip + i * s->phase_pitch + done, parts[i]);
     }
-    return done;
+    for (int i = 0; i < phases; ++i)
+        clear(strip + i * s->phase_pitch + done, s->phase_pitch - done);
 }
 
-/* The positions [first, last) of a strip whose phases can be taken apart together: how many elements of each phase, from that
- * of position `first` on, a multiple of their number, there are now. */
-static dsc_int split_phases(const strip_shape *s, real *strip, const char *row, dsc_int first, dsc_int last)
+/* One phase, element by element. */
+static void fill_phase(const strip_shape *s, real *target, const char *row, dsc_int phase, dsc_int first, dsc_int last)
 {
-    if (!is_native(s->p) || s->step != 1 || s->phases < 2 || s->phases > 4 || first >= last)
-        return 0;
-    const real *source = (const real *)element(s->p, row, s->base + first);
-    real *target = strip + first / s->phases;
-    switch (s->phases) {
-    case 2: return split_row(2, target, s->phase_pitch, source, last - first);
-    case 3: return split_row(3, target, s->phase_pitch, source, last - first);
-    default: return split_row(4, target, s->phase_pitch, source, last - first);
-    }
+    dsc_int begin = first > phase ? divide_up(first - phase, s->phases) : 0;
+    dsc_int end = at_least(begin, last > phase ? divide_up(last - phase, s->phases) : 0);
+    clear(target, begin);
+    if (end > begin)
+        fetch(s->p, target + begin, element(s->p, row, (s->base + begin * s->phases + phase) * s->step),
+              s->phases * s->step, end - begin);
+    clear(target + end, s->phase_pitch - end);
 }
 
 static void fill_strip(const strip_shape *s, real *strip, const char *row)
 {
     dsc_int first = at_most(at_least(0, -s->base), s->span);
     dsc_int last = at_least(first, at_most(s->span, s->width - s->base));
-    const dsc_int aligned = round_up(first, s->phases), split = split_phases(s, strip, row, aligned, last);
-    for (dsc_int phase = 0; phase < s->phases; ++phase) {
-        real *target = strip + phase * s->phase_pitch;
-        dsc_int begin = first > phase ? divide_up(first - phase, s->phases) : 0;
-        dsc_int end = at_least(begin, last > phase ? divide_up(last - phase, s->phases) : 0);
-        clear(target, begin);
-        if (split && begin < aligned / s->phases)
-            target[begin] = *(const real *)element(s->p, row, s->base + begin * s->phases + phase);
-        dsc_int rest = split ? aligned / s->phases + split : begin;
-        if (end > rest)
-            fetch(s->p, target + rest, element(s->p, row, (s->base + rest * s->phases + phase) * s->step),
-                  s->phases * s->step, end - rest);
-        clear(target + end, s->phase_pitch - end);
-    }
+    const real *source = (const real *)row + s->base;
+    const bool dense = is_native(s->p) && s->step == 1;
+    if (dense && s->phases == 2)
+        split_row(2, s, strip, source, first, last);
+    else if (dense && s->phases == 3)
+        split_row(3, s, strip, source, first, last);
+    else if (dense && s->phases == 4)
+        split_row(4, s, strip, source, first, last);
+    else
+        for (dsc_int phase = 0; phase < s->phases; ++phase)
+            fill_phase(s, strip + phase * s->phase_pitch, row, phase, first, last);
     fill_outside(s, strip, row, 0, first);
     fill_outside(s, strip, row, last, s->span);
 }
