@@ -2,6 +2,7 @@
 #ifndef DSCONV_DEPTHWISE_KINDS_H
 #define DSCONV_DEPTHWISE_KINDS_H
 
+#include "depthwise_apart.h"
 #include "depthwise_halving.h"
 
 enum {
@@ -33,9 +34,17 @@ static int halving_kind(const dsc_extent *e)
     }
 }
 
+/* Too few rows to roll. */
+static bool are_apart(const depthwise_tile *t)
+{
+    return t->rows < t->kernel_rows - 1;
+}
+
 /* Vectors of the widest tile that has a function for these rows; *rolling becomes the kind to use for them. */
 static dsc_int most_vectors(int *rolling, const depthwise_tile *t)
 {
+    if (!halves(*rolling) && are_apart(t))
+        return TILE_VECTORS;
     if (!halves(*rolling))
         return rolls_densely(t, t->kernel_rows) ? TILE_VECTORS : at_most(TILE_VECTORS, ANY_VECTORS);
     if (*rolling >= HALVING_3_3 && !halves_densely(t, t->kernel_rows))

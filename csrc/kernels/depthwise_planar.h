@@ -161,7 +161,10 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
         set_columns(r, t, start, masked);
         t->x = x + done * x_step;
         t->y = y + done * r->y_column;
-        rolling_table[rolling][vectors - 1][masked](t);
+        if (!halves(rolling) && are_apart(t))
+            apart_table[vectors - 1](t);
+        else
+            rolling_table[rolling][vectors - 1][masked](t);
         done += t->width;
     }
 }
