@@ -40,7 +40,7 @@ CASES = (
 
 def measure_case(case, modules, options, threads):
     """The record of a network, with the names that a row's has where they mean the same."""
-    nets = {layout: randomised(case.build(data_format=layout, rng=0)).eval().fold() for layout in ours.LAYOUTS}
+    nets = {layout: _folded(case, layout) for layout in ours.LAYOUTS}
     first = nets["channels_first"]
     x = np.random.default_rng(0).standard_normal(first.input_shape).astype(case.dtype)
     record = {"name": case.name, "threads": threads, "macs": first.cost(x.shape).macs}
@@ -59,6 +59,10 @@ def measure_case(case, modules, options, threads):
     record["times"], record["limit"] = times, None
     record["rest"] = {name: 1 - kernels / times[name] for name, kernels in record["kernels"].items()}
     return record | measure.compare(record)
+
+
+def _folded(case, layout):
+    return randomised(case.build(data_format=layout, rng=0)).eval().fold()
 
 
 def _peers(net, x, modules, threads, record):

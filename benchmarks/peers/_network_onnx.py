@@ -44,7 +44,7 @@ class _Graph:
         return name
 
     def node(self, kind, inputs, output, **attributes):
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
 
     def add(self, step):
         inputs, output = [self.name(each) for each in step.inputs], self.name(step.output)
