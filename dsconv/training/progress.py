@@ -1,6 +1,7 @@
 """What `fit` shows while it runs: a bar where tqdm is installed, a line per epoch where not."""
 
 import sys
+import warnings
 
 
 class Progress:
@@ -31,7 +32,10 @@ class Progress:
 
 def _bar(epochs, done, batches):
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # in a notebook without ipywidgets the bar is text, which is no news to whoever reads it
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
     except ImportError:
         return None
     total = None if batches is None else epochs * batches
