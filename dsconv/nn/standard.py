@@ -17,6 +17,7 @@ from .convolution import epilogue_keywords
 from .initial import he_normal, zeros
 from .layer import Layer
 from .ranks import bind_ranks, needs_rank
+from .scratch import scratch
 from .stream import Stateless
 from .windows import (
     activate,
@@ -199,16 +200,18 @@ class Conv(Layer):
         matrix = self.weight.reshape(self.out_channels, -1)
         result = np.empty(with_spatial((len(x),), output, self.data_format, self.out_channels), dtype)
         blocks = _blocks(self.window, output, self.in_channels)
-        memory = np.empty(matrix.shape[1] * prod((blocks[0].stop, *output[1:])) if blocks else 0, dtype)
         multiply = getattr(functional, f"pointwise_conv{self.rank}d")
         words = {"activation": activation, "data_format": self.data_format}
-        for image, target in zip(x, result, strict=True):
-            padded = _padded(image, geometry, dtype)
-            for block in blocks:
-                columns, place = _columns(padded, self.window, block, output, memory), (slice(None), block)
-                if self.data_format == "channels_last":
-                    columns, place = np.moveaxis(columns, 0, -1), block
-                multiply(columns, matrix, self.bias, **words, out=target[place])
+        elements = matrix.shape[1] * prod((blocks[0].stop, *output[1:])) if blocks else 0
+        with scratch(elements, dtype) as memory:
+            for image, target in zip(x, result, strict=True):
+                padded = _padded(image, geometry, dtype)
+                for block in blocks:
+                    columns = _columns(padded, self.window, block, output, memory)
+                    place = slice(None), block
+                    if self.data_format == "channels_last":
+                        columns, place = np.moveaxis(columns, 0, -1), block
+                    multiply(columns, matrix, self.bias, **words, out=target[place])
         return result
 
     def _grads(self, x, geometry, du):
