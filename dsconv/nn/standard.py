@@ -38,6 +38,7 @@ from .windows import (
     with_spatial,
 )
 
+_NATIVE = np.float32, np.float64
 _BLOCK = 1 << 19  # elements of the matrix of windows; one row of outputs is taken in any case
 
 
@@ -175,7 +176,10 @@ class Conv(Layer):
 
     def __call__(self, x):
         x, geometry = self._prepared(x)
-        return self._result(x, geometry, self.activation)
+        if np.result_type(x, self.weight) in _NATIVE:
+            return self._result(x, geometry, self.activation)
+        # a narrower type is rounded before the activation in `vjp`, whose bits these are
+        return activate(self.activation, self._result(x, geometry, None))
 
     def vjp(self, x):
         x, geometry = self._prepared(x)
