@@ -12,7 +12,8 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--suite", choices=SUITES, default="forward")
     parser.add_argument("--only", metavar="REGEX", type=re.compile, help="rows whose name matches")
-    parser.add_argument("--threads", type=_positive, default=1)
+    parser.add_argument("--networks", action="store_true", help="whole networks instead of a suite's rows")
+    parser.add_argument("--threads", type=_positive, help="default: 1; of --networks both 1 and 2")
     parser.add_argument("--seconds", type=float, default=2.0, help="time for one row (default: 2)")
     parser.add_argument("--layout", choices=("both", "channels_first", "channels_last"), default="both")
     parser.add_argument("--peers", type=_peer_names, default=peers.DEFAULT, metavar="A,B", help=_PEERS)
@@ -46,6 +47,13 @@ def _peer_names(text):
 
 def main(arguments=None):
     options = parse(arguments)
+    if options.networks:
+        # imported late: rows can be measured without a dsconv that has networks
+        from . import network_report
+
+        network_report.run(options)
+        return
+    options.threads = options.threads or 1
     found, records = _read(options) if options.source else _measure(options)
     summary = measure.summarise(records)
     report.print_verdict(summary, found)

@@ -29,7 +29,7 @@ def measure_row(row, modules, options, peak):
         return record
     arrays = make_arrays(row)
     contenders = _our_contenders(row, arrays, options, record) + _peers(row, arrays, modules, options, record)
-    contenders = _agreeing(row, contenders, record)
+    contenders = agreeing(row, contenders, record)
     timed = timing.interleaved(contenders, options.seconds, options.threads)
     record["times"] = {name: seconds for name, (seconds, _) in timed.items()}
     record["samples"] = {name: samples for name, (_, samples) in timed.items()}
@@ -37,7 +37,7 @@ def measure_row(row, modules, options, peak):
     record["limit"] = limits.row_limit(row, peak, record["bandwidth"])
     sizes = limits.cache_sizes(options.threads)
     record["bound"] = limits.row_bound(row, peak, record["bandwidth"], sizes)
-    record.update(_compare(record))
+    record.update(compare(record))
     return record
 
 
@@ -68,7 +68,7 @@ def _peers(row, arrays, modules, options, record):
     return found
 
 
-def _agreeing(row, contenders, record):
+def agreeing(row, contenders, record):
     """The contenders whose results equal the first one's: dsconv, where it takes part."""
     agreeing, expected = [], None
     for contender in contenders:
@@ -88,7 +88,7 @@ def _agreeing(row, contenders, record):
     return agreeing
 
 
-def _compare(record):
+def compare(record):
     """Best of each side, and the ratios."""
     mine = {name: t for name, t in record["times"].items() if name.startswith("dsconv")}
     theirs = {name: t for name, t in record["times"].items() if name not in mine}

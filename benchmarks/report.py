@@ -23,16 +23,22 @@ COLUMNS = (
 
 def environment(modules, options, peak):
     """What the numbers depend on."""
-    found = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": cpu_model(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
+    return setting(modules) | {
         "suite": options.suite,
         "threads": options.threads,
         "fma_peak": peak,
         "cache_sizes": limits.cache_sizes(options.threads),
         "copy_bandwidths": limits.copy_bandwidths(options.threads),
+    }
+
+
+def setting(modules):
+    """Date, machine and versions."""
+    found = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": cpu_model(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
         "kernel_set": ours.kernel_set(),
         "versions": {"numpy": version("numpy"), "dsconv": ours.version()},
     }

@@ -209,7 +209,7 @@ def test_csv(table, tmp_path):
 def test_html(table):
     html = table.to_html()
     assert html.count("<tr>") == len(table.rows) + 2 and html == table._repr_html_()
-    assert html.count("<td>") == (len(table.rows) + 1) * 11
+    assert html.count("</td>") == (len(table.rows) + 1) * 11
     escaped = cost.table(nn.Sequential(nn.Lambda(lambda x: x, lambda x: (x, None))), (1, 2)).to_html()
     assert "&lt;lambda&gt;" in escaped
 

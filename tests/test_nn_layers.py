@@ -52,6 +52,19 @@ def test_standard_is_a_sum_of_depthwise(rank, mode, block, rng, monkeypatch):
     assert np.sum(grads["weight"] * layer.weight) == pytest.approx(np.sum(dx * x))
 
 
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8"])
+def test_standard_of_any_dtype(dtype, data_format, rng):
+    activation = None if dtype == "c8" else "silu"
+    words = {"activation": activation, "data_format": data_format, "dtype": dtype, "rng": 0}
+    layer = nn.Conv2d(3, 8, 3, stride=2, padding=1, **words)
+    x = rng.standard_normal((2, 9, 3, 9) if data_format == "channels_first" else (2, 9, 9, 3)).astype(dtype)
+    x = x.swapaxes(1, 2) if data_format == "channels_first" else x
+    y = layer(x)
+    assert y.dtype == dtype and y.flags.c_contiguous
+    np.testing.assert_array_equal(y, layer.vjp(x)[0])
+
+
 def test_layers_are_the_functions(rng):
     x = rng.standard_normal((2, 3, 8, 7)).astype(np.float32)
     layer = nn.SeparableConv2d(3, 5, 3, padding="same", stride=2, depthwise_bias=True, activation="relu")

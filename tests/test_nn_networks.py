@@ -1,9 +1,12 @@
-"""What is derived from whole networks: folding, receptive fields, streams."""
+"""What is derived from whole networks: folding, receptive fields, streams; and what their calls write."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from dsconv import nn
+from dsconv.nn.scratch import scratch
 
 RELU6 = "relu6"
 
@@ -214,3 +217,69 @@ def test_stream_has_the_bits_of_one_call(data_format, rng):
 def test_stream_names_what_cannot(layer, where):
     with pytest.raises(ValueError, match=f"stream: {where}"):
         nn.Sequential(nn.Identity(), layer).stream()
+
+
+# ---- memory that a call may write -----------------------------------------------------------------
+class Keeping(nn.Layer):
+    """A layer that returns an array which it keeps."""
+
+    def __init__(self):
+        self.kept = np.ones((1, 3, 4, 4), np.float32)
+
+    def vjp(self, x):
+        return self.kept, lambda dy: (dy, {})
+
+    def output_shape(self, shape):
+        return shape
+
+
+class KeepingConv(nn.DepthwiseConv2d):
+    def __call__(self, x):
+        self.kept = super().__call__(x)
+        return self.kept
+
+
+BODIES = {
+    "the input": nn.Identity(),
+    "a chain that ends in it": nn.Sequential(nn.Identity()),
+    "an array of its own": Keeping(),
+    "a convolution's own": KeepingConv(3, 3, padding=1, rng=0),
+    "a dropout in inference": nn.Sequential(nn.Dropout(0.5)).eval(),
+    "a result": nn.Sequential(nn.DepthwiseConv2d(3, 3, padding=1, rng=0)),
+    "a sum": nn.Sum(nn.Identity(), nn.Identity()),
+    "a sum of one": nn.Sum(nn.Sequential(nn.Identity())),
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_sums_write_nothing_but_what_was_made_for_them(body, rng):
+    x = rng.standard_normal((1, 3, 4, 4)).astype(np.float32)
+    before, layer = x.copy(), nn.Residual(body)
+    expected = layer.vjp(x)[0]
+    for _ in range(2):
+        np.testing.assert_array_equal(layer(x), expected)
+        np.testing.assert_array_equal(x, before)
+    for kept in [each.kept for each in layer if isinstance(each, (Keeping, KeepingConv))]:
+        assert not np.shares_memory(layer(x), kept)
+        np.testing.assert_array_equal(body(x) + x, expected)
+
+
+def test_sums_promote(rng):
+    layer = nn.Residual(nn.DepthwiseConv2d(3, 1, rng=0), nn.PointwiseConv2d(3, 3, dtype=float, rng=1))
+    x = rng.standard_normal((1, 3, 4, 4)).astype(np.float32)
+    assert layer(x).dtype == np.float64
+    np.testing.assert_array_equal(layer(x), layer.vjp(x)[0])
+
+
+def test_scratch_is_of_its_user_alone():
+    with scratch(10, "f4") as outer:
+        outer[:] = 1
+        with scratch(5, "f8") as inner:
+            inner[:] = 2
+            assert not np.shares_memory(outer, inner)
+        assert (outer == 1).all()
+    threads = ThreadPoolExecutor(2)
+    conv = nn.Conv2d(3, 8, 3, padding=1, rng=0)
+    images = [np.full((1, 3, 50, 60), value, np.float32) for value in range(20)]
+    for image, y in zip(images, threads.map(conv, images), strict=True):
+        np.testing.assert_array_equal(y, conv(image))

@@ -4,6 +4,7 @@ import numpy as np
 import openvino
 
 from ..arrays import Contender, Unsupported
+from . import _network_onnx
 from ._onnx import build_model
 
 DISTRIBUTION = "openvino"
@@ -14,8 +15,17 @@ def prepare(row, arrays, threads):
         raise Unsupported("inference only")
     if row.dtype != "float32":
         raise Unsupported("computes float64 in float32")
+    shape = (row.batch, row.result_channels, *row.output)
+    return [_contender(build_model(row, arrays), arrays.x, shape, threads)]
+
+
+def prepare_network(net, x, threads):
+    """A folded network with channels first, on shared memory like a row."""
+    return [_contender(_network_onnx.build_model(net, x.shape), x, net.output_shape(x.shape), threads)]
+
+
+def _contender(model, x, shape, threads):
     core = openvino.Core()
-    model = core.read_model(build_model(row, arrays))
     hints = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": threads,
@@ -24,9 +34,9 @@ def prepare(row, arrays, threads):
         # Pinning would outlive the call and bind the other contenders too.
         "ENABLE_CPU_PINNING": False,
     }
-    request = core.compile_model(model, "CPU", hints).create_infer_request()
-    y = np.empty((row.batch, row.result_channels, *row.output), row.dtype)
-    request.set_input_tensor(openvino.Tensor(arrays.x, shared_memory=True))
+    request = core.compile_model(core.read_model(model), "CPU", hints).create_infer_request()
+    y = np.empty(shape, x.dtype)
+    request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
     request.set_output_tensor(openvino.Tensor(y, shared_memory=True))
 
     def call():
@@ -37,4 +47,4 @@ def prepare(row, arrays, threads):
         call()
         return y
 
-    return [Contender("openvino", call, result)]
+    return Contender("openvino", call, result)

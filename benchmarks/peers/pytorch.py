@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ..arrays import Contender
+from . import _network_torch
 
 DISTRIBUTION = "torch"
 FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -17,6 +18,20 @@ def prepare(row, arrays, threads, name="torch"):
     torch.set_num_threads(threads)
     formats = (False, True) if row.rank in FORMATS else (False,)
     return [_contender(row, arrays, last, name) for last in formats]
+
+
+def prepare_network(net, x, threads):
+    """A folded network with channels first, eager, in both memory formats."""
+    torch.set_num_threads(threads)
+    return [_network(net, x, last) for last in (False, True)]
+
+
+def _network(net, x, last):
+    run, given = _network_torch.build(net, x.shape, last), torch.from_numpy(x)
+    if last:
+        given = given.contiguous(memory_format=torch.channels_last)
+    name = f"torch {'channels_last' if last else 'channels_first'}"
+    return Contender(name, lambda: run(given), lambda: run(given).contiguous().numpy())
 
 
 def _contender(row, arrays, last, name):

@@ -41,7 +41,11 @@ class Branches(Combinator):
             return self.join(self._tuple(x, context))
         given = self.contexts(context)
         calls = zip(self._children.values(), self.inputs(x), given, strict=True)
-        return self.join([child(each, **words) for child, each, words in calls])
+        return self.join_own([child(each, **words) for child, each, words in calls])
+
+    def join_own(self, parts):
+        """`join` in a call without a pullback, where a part that a child has just made may be written."""
+        return self.join(parts)
 
     def vjp(self, x, **context):
         if not self._children:
@@ -175,6 +179,22 @@ class Sum(Branches):
         for part in parts[1:]:
             total = total + part
         return total
+
+    def join_own(self, parts):
+        first, *others = parts
+        if not others or not next(iter(self._children.values())).makes_result:
+            return self.join(parts)
+        if any(each.dtype != first.dtype or each.shape != first.shape for each in others):
+            return self.join(parts)
+        for each in others:
+            first += each
+        return first
+
+    @property
+    def makes_result(self):
+        plain = type(self).__call__ is Branches.__call__ and type(self).join is Sum.join
+        children = list(self._children.values())
+        return plain and bool(children) and (len(children) > 1 or children[0].makes_result)
 
     def split(self, dy, parts):
         return [dy] * len(parts)

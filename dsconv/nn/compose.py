@@ -161,6 +161,10 @@ class Sequential(Combinator):
         return super().__getitem__(key)
 
     def __call__(self, x, **context):
+        if not context:
+            for child in self._children.values():
+                x = child(x)
+            return x
         for child, given in zip(self._children.values(), self.contexts(context), strict=True):
             x = child(x, **given)
         return x
@@ -179,6 +183,11 @@ class Sequential(Combinator):
             return dy, self.join_grads(reversed(pairs))
 
         return x, Pullback(pullback, self._collect(steps))
+
+    @property
+    def makes_result(self):
+        children = list(self._children.values())
+        return type(self).__call__ is Sequential.__call__ and bool(children) and children[-1].makes_result
 
     def uses(self, shape, **context):
         found = []

@@ -98,7 +98,7 @@ class CostTable:
 
     def to_html(self):
         """The table as HTML; a notebook shows it so."""
-        return html_of(self._head(), self._cells()) + f"<p>{escape(self._summary())}</p>"
+        return html_of(self._head(), self._cells(), len(_LEFT)) + f"<p>{escape(self._summary())}</p>"
 
     def _repr_html_(self):
         return self.to_html()

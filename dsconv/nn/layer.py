@@ -98,6 +98,7 @@ class Layer:
     buffer_names = ()
     training = True
     input_shape = None
+    makes_result = False  # whether a call returns an array that surely nothing else refers to
 
     # ---- what a subclass defines ----------------------------------------------------------------
     def vjp(self, x, **context):

@@ -25,14 +25,28 @@ def html_table(layer):
             (name, each, str(shape), f"{cost.macs:,}", cost.params)
             for name, each, shape, cost in layer.summary(layer.input_shape)
         ]
-    return html_of(("name", "layer", "output shape", "MACs", "parameters"), (_cells(*row) for row in rows))
+    head = ("name", "layer", "output shape", "MACs", "parameters")
+    return html_of(head, (_cells(*row) for row in rows), words=3)
 
 
-def html_of(head, rows):
-    """A table of cells that are text."""
-    head = "".join(f"<th>{escape(word)}</th>" for word in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def html_of(head, rows, words=0):
+    """A table of cells that are text, the first `words` columns of them on the left.
+
+    It sets no colour, so that it is readable in light and dark themes alike.
+    """
+    head, *body = ["<tr>" + _html_cells(row, words, kind) + "</tr>" for row, kind in _kinds(head, rows)]
+    return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _kinds(head, rows):
+    yield head, "th"
+    for row in rows:
+        yield row, "td"
+
+
+def _html_cells(row, words, kind):
+    aligned = f'<{kind} style="text-align: left">', f"<{kind}>"
+    return "".join(f"{aligned[place >= words]}{escape(cell)}</{kind}>" for place, cell in enumerate(row))
 
 
 def _leaves(layer, name):

@@ -1,9 +1,12 @@
 """The standard convolution and the linear layer.
 
-Windows of the padded image are copied into a matrix, a few rows of outputs at a time, and multiplied by the
-weights with NumPy's matrix product. The memory for that is bounded by `_BLOCK`, whatever the image.
+Windows of the padded image are copied into a matrix, some rows of outputs at a time, and multiplied by the
+weights: forward as a pointwise convolution whose channels are the taps, bias and activation in the same pass;
+in the gradients with NumPy's matrix product. The memory for that is bounded by `_BLOCK`, whatever the image.
 """
 
+from collections import namedtuple
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -14,6 +17,7 @@ from .convolution import epilogue_keywords
 from .initial import he_normal, zeros
 from .layer import Layer
 from .ranks import bind_ranks, needs_rank
+from .scratch import scratch
 from .stream import Stateless
 from .windows import (
     activate,
@@ -34,18 +38,41 @@ from .windows import (
     with_spatial,
 )
 
-_BLOCK = 1 << 18  # elements of the matrix of windows; one row of outputs is taken in any case
+_NATIVE = np.float32, np.float64
+_BLOCK = 1 << 19  # elements of the matrix of windows; one row of outputs is taken in any case
 
 
 # ---- one image -----------------------------------------------------------------------------------
-def _padded(image, sources):
-    """An image (C, *sizes) whose axes are extended by the elements that `sources` names, -1 for zeros."""
-    for axis, source in enumerate(sources, 1):
-        if len(source) == image.shape[axis] and (source >= 0).all():
-            continue
-        image = np.take(image, np.maximum(source, 0), axis)
-        image[(slice(None),) * axis + (source < 0,)] = 0
-    return image
+# output sizes; (low, high) of each axis; where each padded position comes from, -1 for zeros
+Geometry = namedtuple("Geometry", "output pairs sources zeros")
+
+
+@lru_cache(maxsize=256)
+def _geometry(window, sizes, padding_mode):
+    output, pairs = window_output(window, sizes), padding_pairs(window, sizes)
+    zeros = padding_mode == "zeros"
+    if 0 in sizes and not zeros:
+        raise ValueError(f"x: an empty spatial input {sizes} can only be padded with zeros")
+    sources = [pad_sources(size, pair, padding_mode) for size, pair in zip(sizes, pairs, strict=True)]
+    return Geometry(output, pairs, sources, zeros)
+
+
+def _padded(image, geometry, dtype):
+    """An image (C, *sizes) with its margins, in that type."""
+    if not any(map(any, geometry.pairs)):
+        return image.astype(dtype, copy=False)
+    if not geometry.zeros:
+        for axis, source in enumerate(geometry.sources, 1):
+            image = np.take(image, source, axis)
+        return image.astype(dtype, copy=False)
+    padded = np.empty((len(image), *map(len, geometry.sources)), dtype)
+    inner = [slice(low, low + size) for (low, _), size in zip(geometry.pairs, image.shape[1:], strict=True)]
+    padded[(slice(None), *inner)] = image
+    for axis, part in enumerate(inner, 1):
+        before = (slice(None),) * axis
+        padded[(*before, slice(part.start))] = 0
+        padded[(*before, slice(part.stop, None))] = 0
+    return padded
 
 
 def _unpadded(gradient, sources, sizes):
@@ -77,14 +104,13 @@ def _windows(padded, window, block, output):
     return np.lib.stride_tricks.as_strided(part, shape, (channel, *taps, *steps), writeable=False)
 
 
-def _columns(padded, window, block, output, scratch=None):
-    """The same as a matrix (C*taps, positions), copied into memory that several blocks may share."""
+def _columns(padded, window, block, output, into=None):
+    """The same as a matrix (C*taps, *rows), copied into the memory `into` where given."""
     windows = _windows(padded, window, block, output)
-    if scratch is None:
-        scratch = np.empty(windows.size, padded.dtype)
-    columns = scratch[: windows.size].reshape(windows.shape)
+    columns = np.empty(windows.size, padded.dtype) if into is None else into[: windows.size]
+    columns = columns.reshape(windows.shape)
     columns[...] = windows
-    return columns.reshape(padded.shape[0] * prod(window.kernel), -1)
+    return columns.reshape(-1, *windows.shape[1 + len(window.kernel) :])
 
 
 def _scatter(columns, padded, window, block, output):
@@ -94,16 +120,6 @@ def _scatter(columns, padded, window, block, output):
     columns = columns.reshape(padded.shape[0], prod(window.kernel), *rows)
     for position, tap in enumerate(taps_of(window)):
         part[(slice(None), *tap_slices(window, tap, rows))] += columns[:, position]
-
-
-def _multiply_into(target, matrix, columns, block):
-    """The product in its rows of the result (O, *sizes); where these are dense, without a copy of it."""
-    if target.flags.c_contiguous:
-        row = prod(target.shape[2:])
-        flat = target.reshape(len(target), -1)
-        np.matmul(matrix, columns, out=flat[:, block.start * row : block.stop * row])
-    else:
-        target[:, block] = (matrix @ columns).reshape(target[:, block].shape)
 
 
 # ---- the layer -----------------------------------------------------------------------------------
@@ -168,65 +184,62 @@ class Conv(Layer):
         self._given = stride, padding, dilation
 
     def __call__(self, x):
-        x, sources, output = self._prepared(x)
-        return activate(self.activation, self._before(x, sources, output))
+        x, geometry = self._prepared(x)
+        if np.result_type(x, self.weight) in _NATIVE:
+            return self._result(x, geometry, self.activation)
+        # a narrower type is rounded before the activation in `vjp`, whose bits these are
+        return activate(self.activation, self._result(x, geometry, None))
 
     def vjp(self, x):
-        x, sources, output = self._prepared(x)
-        before = self._before(x, sources, output)
+        x, geometry = self._prepared(x)
+        before = self._result(x, geometry, None)
 
         def pullback(dy):
             du = channels_first(activation_grad(self.activation, before, dy), self.data_format)
-            return self._grads(x, sources, output, np.asarray(du, before.dtype))
+            return self._grads(x, geometry, np.asarray(du, before.dtype))
 
         return activate(self.activation, before), pullback
 
     def _prepared(self, x):
-        """x with channels first, where each padded position comes from, and the output's sizes."""
+        """x with channels first, its padding and the output's sizes."""
         x = as_float(x)
         check_map(self, x.shape, self.rank, self.in_channels)
         x = channels_first(x, self.data_format)
-        sizes = x.shape[2:]
-        output = window_output(self.window, sizes)
-        if 0 in sizes and self.padding_mode != "zeros":
-            raise ValueError(f"x: an empty spatial input {sizes} can only be padded with zeros")
-        pairs = padding_pairs(self.window, sizes)
-        sources = [
-            pad_sources(size, pair, self.padding_mode) for size, pair in zip(sizes, pairs, strict=True)
-        ]
-        return x, sources, output
+        return x, _geometry(self.window, x.shape[2:], self.padding_mode)
 
-    def _before(self, x, sources, output):
-        """The result before the activation, in the layout asked for."""
-        dtype = np.result_type(x, self.weight)
-        matrix = self.weight.reshape(self.out_channels, -1).astype(dtype, copy=False)
-        shape = with_spatial((len(x),), output, self.data_format, self.out_channels)
-        result = np.empty(shape, dtype)
-        first = channels_first(result, self.data_format)
+    def _result(self, x, geometry, activation):
+        """The result in the layout asked for, the activation in the pass that stores it."""
+        dtype, output = np.result_type(x, self.weight), geometry.output
+        matrix = self.weight.reshape(self.out_channels, -1)
+        result = np.empty(with_spatial((len(x),), output, self.data_format, self.out_channels), dtype)
         blocks = _blocks(self.window, output, self.in_channels)
-        rows = max((block.stop - block.start for block in blocks), default=0)
-        scratch = np.empty(matrix.shape[1] * rows * prod(output[1:]), dtype)
-        for image, target in zip(x, first, strict=True):
-            padded = _padded(image.astype(dtype, copy=False), sources)
-            for block in blocks:
-                columns = _columns(padded, self.window, block, output, scratch)
-                _multiply_into(target, matrix, columns, block)
-        if self.bias is not None:
-            first += self.bias.reshape(-1, *(1,) * self.rank).astype(dtype, copy=False)
+        multiply = getattr(functional, f"pointwise_conv{self.rank}d")
+        words = {"activation": activation, "data_format": self.data_format}
+        elements = matrix.shape[1] * prod((blocks[0].stop, *output[1:])) if blocks else 0
+        with scratch(elements, dtype) as memory:
+            for image, target in zip(x, result, strict=True):
+                padded = _padded(image, geometry, dtype)
+                for block in blocks:
+                    columns = _columns(padded, self.window, block, output, memory)
+                    place = slice(None), block
+                    if self.data_format == "channels_last":
+                        columns, place = np.moveaxis(columns, 0, -1), block
+                    multiply(columns, matrix, self.bias, **words, out=target[place])
         return result
 
-    def _grads(self, x, sources, output, du):
+    def _grads(self, x, geometry, du):
         matrix = self.weight.reshape(self.out_channels, -1).astype(du.dtype, copy=False)
         of_matrix = np.zeros(matrix.shape, du.dtype)
         dx = np.empty(x.shape, du.dtype)
         for image, gradient, target in zip(x, du, dx, strict=True):
-            padded = _padded(image.astype(du.dtype, copy=False), sources)
+            padded = _padded(image, geometry, du.dtype)
             of_padded = np.zeros(padded.shape, du.dtype)
-            for block in _blocks(self.window, output, self.in_channels):
+            for block in _blocks(self.window, geometry.output, self.in_channels):
                 part = gradient[:, block].reshape(self.out_channels, -1)
-                of_matrix += part @ _columns(padded, self.window, block, output).T.conj()
-                _scatter(matrix.T.conj() @ part, of_padded, self.window, block, output)
-            target[...] = _unpadded(of_padded, sources, x.shape[2:])
+                columns = _columns(padded, self.window, block, geometry.output)
+                of_matrix += part @ columns.reshape(len(columns), -1).T.conj()
+                _scatter(matrix.T.conj() @ part, of_padded, self.window, block, geometry.output)
+            target[...] = _unpadded(of_padded, geometry.sources, x.shape[2:])
         grads = {"weight": of_matrix.reshape(self.weight.shape)}
         if self.bias is not None:
             grads["bias"] = du.sum(axis=(0, *range(2, du.ndim)))

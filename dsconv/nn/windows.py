@@ -192,6 +192,8 @@ def channels_back(x, data_format):
 def check_map(layer, shape, rank, channels=None):
     """One batch axis, `rank` spatial ones, and the channels that the layer was made for."""
     last = canonical_format(layer.data_format)
+    if len(shape) == rank + 2 and channels in (None, shape[-1 if last else 1]):
+        return
     spatial = ", ".join("dhw"[-rank:])
     form = f"(N, {spatial}, C)" if last else f"(N, C, {spatial})"
     if len(shape) != rank + 2:
@@ -199,12 +201,10 @@ def check_map(layer, shape, rank, channels=None):
             f"x: {type(layer).__name__} takes {rank + 2} axes, {form}, exactly one of them for the batch; "
             f"got shape {tuple(shape)}"
         )
-    got = shape[-1 if last else 1]
-    if channels is not None and got != channels:
-        raise ValueError(
-            f"x: {type(layer).__name__} was made for C = {channels} channels in {form}, got {got} in shape "
-            f"{tuple(shape)}"
-        )
+    raise ValueError(
+        f"x: {type(layer).__name__} was made for C = {channels} channels in {form}, got "
+        f"{shape[-1 if last else 1]} in shape {tuple(shape)}"
+    )
 
 
 def checked_mode(padding_mode):

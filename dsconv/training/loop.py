@@ -60,7 +60,8 @@ def fit(
     restore_best : bool, optional
         Whether the layer ends with the parameters and statistics after its best epoch.
     progress : bool, optional
-        Whether to show a bar, or without tqdm a line per epoch, on standard error.
+        Whether to show a bar, or without tqdm a line per epoch: on standard error, in a
+        notebook on its output.
 
     Returns
     -------

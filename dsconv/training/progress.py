@@ -1,10 +1,11 @@
 """What `fit` shows while it runs: a bar where tqdm is installed, a line per epoch where not."""
 
 import sys
+import warnings
 
 
 class Progress:
-    """Told of each batch and epoch; shows them on standard error."""
+    """Told of each batch and epoch; shows them on standard error, in a notebook on its output."""
 
     def __init__(self, shown, epochs, done, batches):
         self._bar, self._shown, self._epochs = None, shown, epochs
@@ -22,7 +23,7 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(text)
         elif self._shown:
-            print(f"epoch {epoch + 1}/{self._epochs}: {text}", file=sys.stderr)
+            print(f"epoch {epoch + 1}/{self._epochs}: {text}", file=_stream())
 
     def close(self):
         if self._bar is not None:
@@ -31,8 +32,18 @@ class Progress:
 
 def _bar(epochs, done, batches):
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # in a notebook without ipywidgets the bar is text, which is no news to whoever reads it
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
     except ImportError:
         return None
     total = None if batches is None else epochs * batches
-    return tqdm(total=total, initial=0 if batches is None else done * batches, unit="batch")
+    begun = 0 if batches is None else done * batches
+    return tqdm(total=total, initial=begun, unit="batch", file=_stream())
+
+
+def _stream():
+    """Notebooks show standard error in the colour of errors, which progress is none."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return sys.stderr if getattr(shell, "kernel", None) is None else sys.stdout
