@@ -256,7 +256,7 @@ def _maps(*shape):
         (lambda: network()(_maps(1, 3, 5, 5), rng=0), TypeError, "rng: no layer in this Sequential uses"),
         (lambda: nn.Conv2d(3, 4, 3)(_maps(1, 3, 5, 5), mask=0), TypeError, "mask"),
         (lambda: nn.Dropout(0.5)(_maps(1, 2)), ValueError, "rng: Dropout in training draws"),
-        (lambda: nn.Dropout(1), ValueError, "probability: must be at least 0 and less than 1, got 1"),
+        (lambda: nn.Dropout(1), ValueError, "probability: must be finite and at least 0 and less than 1"),
         (lambda: nn.Conv2d(3, 4, 3)(_maps(3, 5, 5)), ValueError, "x: Conv2d takes 4 axes"),
         (lambda: nn.SeparableConv1d(3, 4, 3)(_maps(1, 2, 5)), ValueError, "made for C = 3 channels"),
         (lambda: nn.DepthwiseConv2d(0, 3), ValueError, "channels: must be at least 1, got 0"),

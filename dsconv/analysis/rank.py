@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..checks import as_real
 from ..nn.convolution import SeparableConv
 from ..nn.standard import Conv
 
@@ -38,6 +39,7 @@ def channel_rank(weight, *, tolerance=None):
     >>> analysis.channel_rank(nn.SeparableConv2d(2, 16, 3, depth_multiplier=2, rng=0)).tolist()
     [2, 2]
     """
+    tolerance = None if tolerance is None else as_real(tolerance, "tolerance", 0)
     return np.linalg.matrix_rank(_slices(weight), rtol=tolerance)
 
 

@@ -1,8 +1,7 @@
 """What the families share: convolutions with their normalisation, stages of blocks, classifiers."""
 
-import numpy as np
-
 from .. import nn
+from ..checks import as_generator, as_real
 from ..geometry import as_integer, per_axis
 
 _PADDINGS = ("half", "same")
@@ -36,12 +35,12 @@ class Common:
     ):  # fmt: skip
         if padding not in _PADDINGS:
             raise ValueError(f"padding: expected one of {', '.join(_PADDINGS)}, got {padding!r}")
-        self.bn_eps = bn_eps
+        self.bn_eps = as_real(bn_eps, "bn_eps", 0)
         self.padding = padding
         self.data_format = data_format
         self.dtype = dtype
         self.layout = {"data_format": data_format}
-        self.words = {**self.layout, "dtype": dtype, "rng": np.random.default_rng(rng)}
+        self.words = {**self.layout, "dtype": dtype, "rng": as_generator(rng)}
 
     @property
     def given(self):

@@ -6,6 +6,7 @@ So there is no tape, and one layer may be called from many threads.
 
 import copy
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -13,6 +14,7 @@ from math import prod
 import numpy as np
 
 from ..cost import Cost
+from ..geometry import as_integer, items_of
 from .report import html_table, nested_repr
 
 
@@ -25,6 +27,8 @@ class Pullback:
         ``function(dy) -> (dx, grads)``.
     buffers : dict, optional
         New values of running statistics by name, which belong to the call that made this pullback.
+    shape : tuple of int, optional
+        Of the result. Where it is given, a `dy` of another shape is a ValueError; it could be broadcast.
 
     Examples
     --------
@@ -34,11 +38,14 @@ class Pullback:
     ((3.0, {}), {})
     """
 
-    def __init__(self, function, buffers=None):
+    def __init__(self, function, buffers=None, shape=None):
         self._function = function
+        self._shape = shape
         self.buffers = {} if buffers is None else buffers
 
     def __call__(self, dy):
+        if self._shape is not None and np.shape(dy) != self._shape:
+            raise ValueError(f"dy: must have the shape of the result, {self._shape}, got {np.shape(dy)}")
         return self._function(dy)
 
 
@@ -139,6 +146,23 @@ class Layer:
         names, _ = _keywords(type(self).vjp)
         return names.union(*(child.context_names for child in self.children.values()))
 
+    def known_context(self, context):
+        """The context, if this layer or one inside uses each of its keywords.
+
+        Raises
+        ------
+        TypeError
+            That names the others.
+        """
+        known = self.context_names if context else ()
+        unknown = sorted(set(context) - set(known))
+        if unknown:
+            raise TypeError(
+                f"{', '.join(unknown)}: no layer in this {type(self).__name__} uses such a context; "
+                f"{'used are ' + ', '.join(sorted(known)) if known else 'none is used'}"
+            )
+        return context
+
     # ---- parameters and buffers -----------------------------------------------------------------
     @property
     def children(self):
@@ -232,6 +256,8 @@ class Layer:
         ValueError
             That names all missing, unexpected and misshapen entries; then nothing has been written.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state: expected a dict of names to arrays, got {type(state).__name__}")
         own = self.parameters | self.buffers
         given = {name: np.asarray(value) for name, value in state.items()}
         problems = []
@@ -287,14 +313,21 @@ class Layer:
         -------
         dsconv.cost.Cost
             Every tap is counted, padding too. Shared parameters count once, their MACs at each use.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a shape that the layer does not take, and a context keyword that no layer uses.
         """
+        self.known_context(context)
+        shape = whole_shape(shape)
         parameters = sum(array.size for array in self.parameters.values())
         uses = self.uses(shape, **accepted(self.uses, context))
         macs = self.macs(shape, **accepted(self.macs, context))
         if not uses:
             results = element_count(self.output_shape(shape, **accepted(self.output_shape, context)))
             return Cost(macs, parameters, results, element_count(shape) + parameters + results)
-        inside = [child.cost(each, **accepted(child.cost, context)) for _, child, each in uses]
+        inside = [child.cost(each, **used_by(child, context)) for _, child, each in uses]
         return replace(sum(inside, Cost(macs)), params=parameters)
 
     def receptive_field(self):
@@ -322,6 +355,8 @@ class Layer:
         -------
         list of tuple
         """
+        self.known_context(context)
+        shape = whole_shape(shape)
         rows = self._rows("", shape, context)
         total = self.output_shape(shape, **accepted(self.output_shape, context)), self.cost(shape, **context)
         return [*rows, ("total", self, *total)]
@@ -330,7 +365,7 @@ class Layer:
         uses = self.uses(shape, **accepted(self.uses, context))
         if not uses:
             output = self.output_shape(shape, **accepted(self.output_shape, context))
-            return [(name, self, output, self.cost(shape, **context))]
+            return [(name, self, output, self.cost(shape, **used_by(self, context)))]
         prefix = f"{name}." if name else ""
         return [row for use, child, each in uses for row in child._rows(prefix + use, each, context)]
 
@@ -382,6 +417,21 @@ class Layer:
 
     def _repr_html_(self):
         return html_table(self)
+
+
+def used_by(layer, context):
+    """Those context keywords that a layer or one inside it uses."""
+    return {name: context[name] for name in layer.context_names & set(context)} if context else context
+
+
+def whole_shape(shape):
+    """A shape, or a tuple of shapes, as tuples of ints that are at least 0."""
+    sizes = items_of(shape)
+    if sizes is None:
+        raise TypeError(f"shape: expected a tuple of ints, batch included, got {shape!r}")
+    if sizes and all(items_of(each) is not None for each in sizes):
+        return tuple(map(whole_shape, sizes))
+    return tuple(as_integer(size, f"shape[{axis}]", 0) for axis, size in enumerate(sizes))
 
 
 def element_count(shape):

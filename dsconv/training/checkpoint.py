@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -31,6 +32,8 @@ def save_checkpoint(path, arrays, values):
 
     Raises
     ------
+    TypeError, ValueError
+        For arrays and values that are not as above; then, too, the former checkpoint stands.
     OSError
         Where it cannot be written; then the former one stands.
 
@@ -82,15 +85,33 @@ def load_checkpoint(path):
 
 
 def _write(file, arrays, values):
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    arrays = _checked(arrays)
     # types that NumPy's format does not know, bfloat16 for one, are stored as integers beside their name
     types = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
-    header = np.array(json.dumps({"format": _FORMAT, "types": types, "values": values}))
+    header = np.array(_header(types, values))
     stored = {
         _PREFIX + name: array.view(f"u{array.itemsize}") if name in types else array
         for name, array in arrays.items()
     }
     np.savez(file, allow_pickle=False, header=header, **stored)
+
+
+def _checked(arrays):
+    """Names to arrays that can be stored without pickles."""
+    if not isinstance(arrays, Mapping) or not all(isinstance(name, str) for name in arrays):
+        raise TypeError("arrays: expected a dict of names to arrays")
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    wrong = [name for name, array in arrays.items() if array.dtype.hasobject]
+    if wrong:
+        raise TypeError(f"arrays: cannot hold Python objects, as {', '.join(wrong)} would")
+    return arrays
+
+
+def _header(types, values):
+    try:
+        return json.dumps({"format": _FORMAT, "types": types, "values": values})
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"values: must be what JSON can hold: {error}") from None
 
 
 def _typed(array, name):
