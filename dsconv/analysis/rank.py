@@ -105,7 +105,7 @@ def plot_channel_rank(weight, *, tolerance=None, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    from .drawing import new_axes
+    from .drawing import new_axes, whole_ticks
 
     ax, ranks, slices = new_axes(ax), channel_rank(weight, tolerance=tolerance), _slices(weight)
     limit = min(slices.shape[1:])
@@ -113,5 +113,7 @@ def plot_channel_rank(weight, *, tolerance=None, ax=None):
     ax.axhline(limit, color="grey", linestyle=":", label=f"min(O, K) = {limit}")
     ax.set_xlabel("input channel")
     ax.set_ylabel("rank of its O x K slice")
-    ax.legend()
+    ax.set_ylim(0, 1.2 * limit)  # room for the legend above the line
+    ax.legend(loc="upper right")
+    whole_ticks(ax.xaxis, ax.yaxis)
     return ax
