@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,12 @@ from ..files import replacing
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
 _FORMAT = "dsconv checkpoint 1"
+# what zipfile, NumPy and json make of files with bytes wrong; NotImplementedError is a RuntimeError, and an
+# offset below 0 an OSError
+_DAMAGED = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, OverflowError, RuntimeError, OSError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _PREFIX = "array/"  # so that no array can be taken for the header
 
 
@@ -75,13 +82,13 @@ def load_checkpoint(path):
                 header = json.loads(str(archive["header"]))
                 if header["format"] != _FORMAT:
                     raise ValueError(f"its format is {header['format']!r}, needed {_FORMAT!r}")
-                stored = {name: archive[name] for name in archive.files if name != "header"}
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                names = [name for name in archive.files if name != "header"]
+                short = [name.removeprefix(_PREFIX) for name in names]
+                types = [header["types"].get(name) for name in short]
+                arrays = [_typed(archive[name], kind) for name, kind in zip(names, types, strict=True)]
+                return dict(zip(short, arrays, strict=True)), header["values"]
+        except _DAMAGED as error:
             raise ValueError(f"checkpoint: {os.fspath(path)!r} is not a whole checkpoint: {error}") from error
-    names = [(name, name.removeprefix(_PREFIX)) for name in stored]
-    return {short: _typed(stored[name], header["types"].get(short)) for name, short in names}, header[
-        "values"
-    ]
 
 
 def _write(file, arrays, values):
