@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from itertools import product
+from math import inf
 
 from ..checks import as_callable, as_real
 from ..geometry import items_of
@@ -107,7 +108,7 @@ def search_scaling(build, evaluate, budget, grid):
     """
     as_callable(build, "build", "build(depth, width, resolution)")
     as_callable(evaluate, "evaluate", "evaluate(network)")
-    budget, trials = as_real(budget, "budget", above=0), []
+    budget, trials = inf if budget == inf else as_real(budget, "budget", above=0), []
     for candidate in _candidates(grid):
         depth, width, resolution = candidate
         net = build(depth=depth, width=width, resolution=resolution)

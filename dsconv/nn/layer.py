@@ -16,6 +16,7 @@ import numpy as np
 from ..cost import Cost
 from ..geometry import as_integer, items_of
 from .report import html_table, nested_repr
+from .windows import as_float
 
 
 class Pullback:
@@ -44,8 +45,10 @@ class Pullback:
         self.buffers = {} if buffers is None else buffers
 
     def __call__(self, dy):
-        if self._shape is not None and np.shape(dy) != self._shape:
-            raise ValueError(f"dy: must have the shape of the result, {self._shape}, got {np.shape(dy)}")
+        if self._shape is not None:
+            dy = as_float(dy, "dy")
+            if dy.shape != self._shape:
+                raise ValueError(f"dy: must have the shape of the result, {self._shape}, got {dy.shape}")
         return self._function(dy)
 
 
