@@ -192,6 +192,17 @@ def test_attention_holds_no_square(rng):
     assert peak < 40e6 < 4096**2 * 4
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_attention_keeps_narrow_types(dtype, rng):
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    layer = nn.SelfAttention(4, heads=2, dtype=dtype, rng=0)
+    x = rng.standard_normal((2, 3, 4)).astype(dtype)
+    y, pullback = layer.vjp(x)
+    dx, grads = pullback(y)
+    assert {each.dtype for each in (layer(x), y, dx, *grads.values())} == {x.dtype}
+
+
 def test_attention_to_nothing(rng):
     layer = nn.SelfAttention(4, dtype=float, rng=0)
     y, pullback = layer.vjp(rng.standard_normal((1, 3, 4)), mask=np.zeros((1, 3), bool))

@@ -162,7 +162,8 @@ class SelfAttention(Layer):
         return np.concatenate([self._joined(each) for each in (of_queries, of_keys, of_values)], axis=1)
 
     def _linear(self, tokens, weight, bias):
-        y = tokens @ weight.T
+        # NumPy's product of bfloat16 is float32
+        y = (tokens @ weight.T).astype(np.result_type(tokens, weight), copy=False)
         return y if bias is None else y + bias
 
     # ---- the layer ------------------------------------------------------------------------------
