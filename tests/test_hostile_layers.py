@@ -116,6 +116,7 @@ CASES = [
     (lambda: chain().load_state_dict(None), "^state: expected a dict"),
     (lambda: models.compound_scaling("1"), "^phi: "),
     (lambda: models.mobilenet_v1(depth=1e12), "^depth: must not make more than 1000 blocks"),
+    (lambda: models.mobilenet_v1(classes=3), "^classes: unexpected keyword argument; it takes bn_eps"),
     (lambda: models.hybrid_vit(drop=1.0), "^drop: "),
     (lambda: models.ASPP(4, 4, 6), "^rates: expected a sequence of ints"),
     (lambda: models.InceptionModule(4, 8, 8), "^three: expected two numbers of channels"),

@@ -31,8 +31,12 @@ class Common:
     rank = 2
 
     def __init__(
-        self, *, bn_eps=1e-5, padding="half", data_format="channels_first", dtype="float32", rng=None
+        self, *, bn_eps=1e-5, padding="half", data_format="channels_first", dtype="float32", rng=None,
+        **unknown,
     ):  # fmt: skip
+        if unknown:
+            rule = "unexpected keyword argument; it takes bn_eps, padding, data_format, dtype and rng too"
+            raise TypeError(f"{', '.join(unknown)}: {rule}")
         if padding not in _PADDINGS:
             raise ValueError(f"padding: expected one of {', '.join(_PADDINGS)}, got {padding!r}")
         self.bn_eps = as_real(bn_eps, "bn_eps", 0)
