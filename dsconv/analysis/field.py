@@ -6,7 +6,8 @@ import numpy as np
 
 from ..geometry import as_integer, items_of
 from ..nn.compose import Sequential
-from ..nn.layer import Layer, plain_number
+from ..nn.layer import Layer
+from ..nn.protocol import plain_number
 from ..nn.windows import chain_fields, spatial_sizes, with_spatial
 
 __all__ = [

@@ -7,7 +7,8 @@ import numpy as np
 from ..checks import as_flag, as_generator
 from ..geometry import as_integer
 from .initial import he_normal
-from .layer import Layer, Pullback
+from .layer import Layer
+from .protocol import Pullback
 from .windows import as_float, channel_axis, spatial_sizes
 
 __all__ = ["SelfAttention"]

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .compose import Combinator
-from .layer import Pullback, whole_shape
 from .pointwise import Identity
+from .protocol import Pullback, whole_shape
 from .stream import StreamBranches
 from .windows import channel_axis, unite_fields
 

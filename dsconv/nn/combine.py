@@ -9,9 +9,10 @@ from ..geometry import as_integer, items_of
 from .branches import Branches, Concat, Product
 from .compose import Combinator, Sequential
 from .convolution import PointwiseConv1d, PointwiseConv2d, PointwiseConv3d
-from .layer import Layer, Pullback, whole_shape
+from .layer import Layer
 from .pointwise import Identity
 from .pool import GlobalAveragePool
+from .protocol import Pullback, whole_shape
 from .resize import MODES, resize, resize_grad
 from .stream import StreamBranches
 from .windows import chain_fields, spatial_sizes, with_spatial

@@ -4,7 +4,8 @@ import copy
 
 from ..checks import as_generator
 from .fold import fold_chain
-from .layer import Layer, Pullback, accepted, whole_shape
+from .layer import Layer
+from .protocol import Pullback, accepted, whole_shape
 from .stream import StreamChain
 from .windows import chain_fields
 

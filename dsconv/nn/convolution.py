@@ -9,7 +9,8 @@ from ..checks import as_flag, as_generator
 from ..geometry import as_integer, canonical_activation
 from ..streaming import Stream1d
 from .initial import he_normal, zeros
-from .layer import Layer, whole_shape
+from .layer import Layer
+from .protocol import whole_shape
 from .ranks import bind_ranks, needs_rank
 from .stream import Stateless
 from .windows import (

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..checks import as_float_type, as_generator, as_real
 from ..geometry import as_integer, canonical_activation
-from .layer import Layer, Pullback
+from .layer import Layer
+from .protocol import Pullback
 from .stream import Stateless
 from .windows import activate, activation_grad, as_float
 

@@ -6,7 +6,8 @@ from math import prod
 import numpy as np
 
 from ..geometry import per_axis
-from .layer import Layer, Pullback, whole_shape
+from .layer import Layer
+from .protocol import Pullback, whole_shape
 from .ranks import bind_ranks, needs_rank
 from .windows import (
     as_float,

@@ -12,7 +12,8 @@ from .. import cost, functional, gradients
 from ..geometry import as_integer
 from .convolution import epilogue_keywords
 from .initial import he_normal, zeros
-from .layer import Layer, Pullback, whole_shape
+from .layer import Layer
+from .protocol import Pullback, whole_shape
 from .ranks import bind_ranks, needs_rank
 from .stream import Stateless
 from .windows import (

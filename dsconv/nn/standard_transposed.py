@@ -5,7 +5,7 @@ import numpy as np
 from ..geometry import as_integer
 from .convolution import epilogue_keywords
 from .initial import fan_of_transposed, he_normal, zeros
-from .layer import Pullback
+from .protocol import Pullback
 from .ranks import bind_ranks, needs_rank
 from .transposed import _Transposed
 from .windows import (
