@@ -1,5 +1,8 @@
 """Values of single layers, names, state, context, and what is refused."""
 
+import doctest
+import importlib
+import pkgutil
 import tracemalloc
 
 import numpy as np
@@ -22,6 +25,11 @@ def test_import_is_lazy(run_python):
     )
     done = run_python(script)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["", *(each.name for each in pkgutil.iter_modules(nn.__path__))])
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(f"dsconv.nn.{name}".rstrip("."))).failed == 0
 
 
 def test_everything_exported_exists():
