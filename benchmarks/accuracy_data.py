@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dsconv import graph
+
 Split = namedtuple("Split", "train test")  # pairs (x, y)
 SOUNDS = Path("/usr/share/asterisk/sounds")  # Debian's asterisk-core-sounds-en-wav
 
@@ -111,14 +113,12 @@ def panned_photos(seed):
 
 
 # ---- graphs --------------------------------------------------------------------------------------
-def karate_operator():
-    """The symmetric normalised adjacency of networkx's karate club, with self-loops: (34, 34)."""
+def karate_adjacency():
+    """networkx's karate club with self-loops, normalised: {"adjacency": (34, 34)}."""
     import networkx
 
-    adjacency = networkx.to_numpy_array(networkx.karate_club_graph(), weight=None, dtype=np.float32)
-    adjacency += np.eye(len(adjacency), dtype=np.float32)
-    scale = 1 / np.sqrt(adjacency.sum(axis=1))
-    return scale[:, np.newaxis] * adjacency * scale
+    links = networkx.to_numpy_array(networkx.karate_club_graph(), weight=None, dtype=np.float32)
+    return {"adjacency": graph.normalized_adjacency(links)}
 
 
 def karate(seed):
@@ -128,12 +128,12 @@ def karate(seed):
     """
     import networkx
 
-    graph = networkx.karate_club_graph()
-    y = np.array([graph.nodes[node]["club"] == "Officer" for node in graph], int)
+    club_graph = networkx.karate_club_graph()
+    y = np.array([club_graph.nodes[node]["club"] == "Officer" for node in club_graph], int)
     rng = np.random.default_rng(seed)
     known = np.concatenate([rng.permutation(np.flatnonzero(y == club))[:4] for club in (0, 1)])
     given = np.isin(np.arange(len(y)), known)
-    x = (karate_operator() > 0).astype(np.float32)[np.newaxis]
+    x = (karate_adjacency()["adjacency"] > 0).astype(np.float32)[np.newaxis]
     return Split((x, np.where(given, y, -1)[np.newaxis]), (x, np.where(given, -1, y)[np.newaxis]))
 
 
@@ -165,23 +165,25 @@ def spoken_digits(seed):
     folder = next(iter(sorted(SOUNDS.glob("en_*"))), None)
     if folder is None:
         raise FileNotFoundError(f"{SOUNDS}/en_*: install asterisk-core-sounds-en-wav")
-    recordings = [_recording(folder / "digits" / f"{digit}.wav") for digit in range(10)]
+    recordings = [recording(folder / "digits" / f"{digit}.wav")[0] for digit in range(10)]
     pairs = []
     for speeds, count in ((0.8, 0.9, 1.0, 1.1, 1.2), 40), ((0.85, 0.95, 1.05, 1.15), 20):
         y = np.repeat(np.arange(10), count)
-        x = np.stack([_spectrogram(_distorted(recordings[label], rng.choice(speeds), rng)) for label in y])
+        x = np.stack([spectrogram(distorted(recordings[label], rng.choice(speeds), rng)) for label in y])
         pairs.append((x, y))
     return Split(*pairs)
 
 
-def _recording(path):
+def recording(path):
+    """Samples from -1 to 1, silence at both ends cut off, and how many a second has."""
     with wave.open(str(path)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32)
+        rate = file.getframerate()
     loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
-    return samples[loud[0] : loud[-1]] / np.abs(samples).max()
+    return samples[loud[0] : loud[-1]] / np.abs(samples).max(), rate
 
 
-def _distorted(samples, speed, rng):
+def distorted(samples, speed, rng):
     """A second at 8 kHz: another speed, a random place, noise at 0 to 10 decibels below the voice."""
     stretched = np.interp(np.arange(0, len(samples), speed), np.arange(len(samples)), samples)[:8000]
     whole = np.zeros(8000, np.float32)
@@ -191,7 +193,7 @@ def _distorted(samples, speed, rng):
     return whole + noise.astype(np.float32)
 
 
-def _spectrogram(samples, window=256, step=160, bands=20):
+def spectrogram(samples, window=256, step=160, bands=20):
     """Logarithms of the power in bands of equal width: (bands, time)."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::step] * np.hanning(window)
     power = np.square(np.abs(np.fft.rfft(frames)))[:, 1 : 1 + bands * 6]

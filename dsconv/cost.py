@@ -286,6 +286,8 @@ def _convolution(batch, output, out_channels, terms, bias):
 
 def _areas(kernel_size, output_size):
     items = next((i for i in map(items_of, (kernel_size, output_size)) if i is not None), (0,))
+    if not items:
+        raise ValueError("kernel_size: expected at least one spatial axis, got none")
     kernel = per_axis(kernel_size, "kernel_size", len(items), 1)
     return math.prod(kernel), math.prod(per_axis(output_size, "output_size", len(items), 0))
 

@@ -4,6 +4,8 @@ import copy
 
 import numpy as np
 
+from .checks import as_real
+from .geometry import as_integer
 from .reference.bounds import bind, expected_and_bound
 from .reference.precision import Precision, half_ulp
 
@@ -119,6 +121,8 @@ def check_gradients(layer, x, *, step=1e-6, tolerance=1e-5, samples=12, seed=0, 
     >>> testing.check_gradients(nn.Linear(3, 2, rng=0), np.ones((4, 3))) < 1e-5
     True
     """
+    step, tolerance = as_real(step, "step", above=0), as_real(tolerance, "tolerance", 0)
+    samples = as_integer(samples, "samples", 1)
     layer = _in_float64(layer)
     inputs = tuple(np.array(each, float) for each in x) if isinstance(x, tuple) else (np.array(x, float),)
     whole = inputs if isinstance(x, tuple) else inputs[0]
@@ -150,6 +154,8 @@ def check_gradients(layer, x, *, step=1e-6, tolerance=1e-5, samples=12, seed=0, 
 
 
 def _in_float64(layer):
+    if not hasattr(layer, "vjp"):
+        raise TypeError(f"layer: expected a Layer, got {type(layer).__name__}")
     layer = copy.deepcopy(layer)
     for kind in "parameter_names", "buffer_names":
         for owner, name in layer._owned(kind).values():

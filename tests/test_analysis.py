@@ -242,6 +242,14 @@ def test_plots_show_the_numbers(pyplot):
     assert ax.lines[0].get_ydata().tolist() == [3, 4, 8]
     ax = analysis.plot_receptive_field(nn.Sequential(net[0], nn.GlobalAveragePool()))
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [3, np.nan])
+    nested = nn.Sequential(net[:2], nn.Activation("relu"), body=nn.Sequential(net[2:]))
+    ax = analysis.plot_receptive_field(nested)
+    assert ax.lines[0].get_ydata().tolist() == [3, 4, 8]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.a", "0.b", "body.0.c"]
+    square = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, (3, 5)))
+    ax = analysis.plot_receptive_field(square[:1])
+    assert [line.get_label() for line in ax.lines] == ["axes 0, 1"]
+    assert len(analysis.plot_receptive_field(square).lines) == 2
     ax = analysis.plot_effective_receptive_field(nn.DepthwiseConv3d(1, 3, padding=1), (1, 1, 5, 6, 7))
     assert ax.images[0].get_array().shape == (6, 7)
     ax = analysis.plot_channel_rank(nn.Conv1d(2, 5, 3, rng=0), ax=pyplot.subplots()[1])
@@ -255,7 +263,10 @@ def test_plots_show_the_numbers(pyplot):
         (lambda: analysis.overlap_count(0, 2), "kernel_size: must be at least 1"),
         (lambda: analysis.overlap_count((3, 3), (2,)), "stride: expected"),
         (lambda: analysis.overlap_count((3,) * 4, 2), "kernel_size: expected 1 to 3 spatial axes, got 4"),
-        (lambda: analysis.plot_overlap_count((3,) * 3, 2), "expected one or two spatial axes"),
+        (
+            lambda: analysis.plot_overlap_count((3,) * 3, 2),
+            "kernel_size: one or two spatial axes can be drawn",
+        ),
         (lambda: analysis.checkerboard(np.ones((1, 1, 3))), "stride: needed for weights"),
         (lambda: analysis.checkerboard(np.ones((1, 1)), stride=2), "layer: expected a weight"),
         (

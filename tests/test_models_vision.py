@@ -83,6 +83,7 @@ NETWORKS = {
     "super_resolution": (partial(models.super_resolution, width=0.1, depth=0.2), (3, 6, 5), (3, 12, 10)),
     "super_resolution x4": (partial(models.super_resolution, 4, width=0.1), (3, 6, 5), (3, 24, 20)),
     "generator": (partial(models.generator, 5, width=0.1, resolution=16), (5,), (3, 16, 16)),
+    "generator deep": (partial(models.generator, 5, width=0.1, depth=1.5, resolution=16), (5,), (3, 16, 16)),
 }  # fmt: skip
 
 ALL = {name: (make, (6, 7, 6), result) for name, (make, result) in BLOCKS.items()} | NETWORKS
@@ -130,7 +131,7 @@ def test_state(name):
 def test_fold(name):
     layer, x = made(name, dtype=float)
     # a norm is left only where its convolution is not directly before it
-    check_fold(layer.eval(), x, norms=1 if name == "generator" else 0)
+    check_fold(layer.eval(), x, norms=1 if name.startswith("generator") else 0)
 
 
 def test_fold_fuses_the_stages():
@@ -146,7 +147,7 @@ def test_layouts_agree(name):
     first, x = made(name, dtype=float)
     last = ALL[name][0](dtype=float, data_format=LAST)
     last.load_state_dict(first.state_dict())
-    if name == "generator":
+    if name.startswith("generator"):
         reorder(first, last)
     expected, got = first.eval()(x), last.eval()(np.moveaxis(x, 1, -1).copy())
     np.testing.assert_allclose(got, np.moveaxis(expected, 1, -1), rtol=1e-9, atol=1e-9)

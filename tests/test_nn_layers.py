@@ -1,5 +1,8 @@
 """Values of single layers, names, state, context, and what is refused."""
 
+import doctest
+import importlib
+import pkgutil
 import tracemalloc
 
 import numpy as np
@@ -22,6 +25,11 @@ def test_import_is_lazy(run_python):
     )
     done = run_python(script)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["", *(each.name for each in pkgutil.iter_modules(nn.__path__))])
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(f"dsconv.nn.{name}".rstrip("."))).failed == 0
 
 
 def test_everything_exported_exists():
@@ -205,6 +213,17 @@ def test_attention_holds_no_square(rng):
     assert peak < 40e6 < 4096**2 * 4
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_attention_keeps_narrow_types(dtype, rng):
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    layer = nn.SelfAttention(4, heads=2, dtype=dtype, rng=0)
+    x = rng.standard_normal((2, 3, 4)).astype(dtype)
+    y, pullback = layer.vjp(x)
+    dx, grads = pullback(y)
+    assert {each.dtype for each in (layer(x), y, dx, *grads.values())} == {x.dtype}
+
+
 def test_attention_to_nothing(rng):
     layer = nn.SelfAttention(4, dtype=float, rng=0)
     y, pullback = layer.vjp(rng.standard_normal((1, 3, 4)), mask=np.zeros((1, 3), bool))
@@ -269,7 +288,7 @@ def _maps(*shape):
         (lambda: network()(_maps(1, 3, 5, 5), rng=0), TypeError, "rng: no layer in this Sequential uses"),
         (lambda: nn.Conv2d(3, 4, 3)(_maps(1, 3, 5, 5), mask=0), TypeError, "mask"),
         (lambda: nn.Dropout(0.5)(_maps(1, 2)), ValueError, "rng: Dropout in training draws"),
-        (lambda: nn.Dropout(1), ValueError, "probability: must be at least 0 and less than 1, got 1"),
+        (lambda: nn.Dropout(1), ValueError, "probability: must be finite and at least 0 and less than 1"),
         (lambda: nn.Conv2d(3, 4, 3)(_maps(3, 5, 5)), ValueError, "x: Conv2d takes 4 axes"),
         (lambda: nn.SeparableConv1d(3, 4, 3)(_maps(1, 2, 5)), ValueError, "made for C = 3 channels"),
         (lambda: nn.DepthwiseConv2d(0, 3), ValueError, "channels: must be at least 1, got 0"),

@@ -126,6 +126,24 @@ def test_checkpoints_hold_every_type(tmp_path):
         assert loaded[name].dtype == array.dtype and (loaded[name] == array).all()
 
 
+def test_damaged_checkpoints(tmp_path):
+    """Bytes wrong, or missing: it is read, or refused as what it is."""
+    path, rng = tmp_path / "a.npz", np.random.default_rng(0)
+    training.save_checkpoint(path, {"a": np.arange(30.0), "b/c": np.ones((2, 3))}, {"epoch": 3})
+    whole, refused = path.read_bytes(), 0
+    for number in range(600):
+        damaged = bytearray(whole[: rng.integers(len(whole))] if number % 3 == 0 else whole)
+        for at in rng.integers(len(whole), size=number % 3 * 3):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            training.load_checkpoint(path)
+        except ValueError as error:
+            assert str(error).startswith("checkpoint: ")
+            refused += 1
+    assert refused > 400
+
+
 def test_failed_checkpoint_leaves_the_former_one(tmp_path, monkeypatch):
     path = tmp_path / "a"
     training.save_checkpoint(path, {"x": np.ones(3)}, {})

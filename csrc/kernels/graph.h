@@ -110,6 +110,30 @@ INLINE bool sum_entries(const graph_view *g, dsc_int channel, dsc_int from, dsc_
     return true;
 }
 
+INLINE bool add_single(const graph_view *g, dsc_int entry, const bool wide, real *sum)
+{
+    dsc_int node = graph_index(g->column, wide, entry);
+    if ((uint64_t)node >= (uint64_t)g->nodes)
+        return false;
+    *sum += g->value[entry] * g->x[node * g->x_pitch];
+    return true;
+}
+
+/* `sum_entries` of a single channel, and the same bits: a load of one element never crosses a cache line. */
+INLINE bool sum_single(const graph_view *g, dsc_int from, dsc_int to, const bool wide, vec *sum)
+{
+    const bool in_pairs = to - from >= GRAPH_PAIRS;
+    real even = 0, odd = 0;
+    for (; in_pairs && from + 1 < to; from += 2)
+        if (!add_single(g, from, wide, &even) || !add_single(g, from + 1, wide, &odd))
+            return false;
+    for (; from < to; ++from)
+        if (!add_single(g, from, wide, &even))
+            return false;
+    *sum = v_spread(in_pairs ? even + odd : even);
+    return true;
+}
+
 INLINE void store_lanes(real *to, vec value, const int tail, mask m)
 {
     if (tail)
@@ -253,7 +277,10 @@ INLINE bool do_stretch(const dsc_problem *p, dsc_int item, const bool wide, cons
         } else if (from + row - origin < begin) {
             continue;
         } else if (count) {
-            done = sum_entries(&g, 0, from, to, wide, count, tail, m, sums);
+            if (count == 1 && tail && g.channels == 1)
+                done = sum_single(&g, from, to, wide, sums);
+            else
+                done = sum_entries(&g, 0, from, to, wide, count, tail, m, sums);
             if (done)
                 finish_row(&g, row, 0, count, tail, m, sums);
         } else {

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..geometry import as_integer, items_of
 from ..nn.compose import Sequential
-from ..nn.layer import Layer, plain_number
+from ..nn.layer import Layer
+from ..nn.protocol import plain_number
 from ..nn.windows import chain_fields, spatial_sizes, with_spatial
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "plot_receptive_field",
     "receptive_field",
 ]
+
+_NAMES = 24  # of layers below a plot
 
 
 def receptive_field(layer):
@@ -153,7 +156,8 @@ def plot_receptive_field(layer, *, ax=None):
     Parameters
     ----------
     layer : dsconv.nn.Layer
-        Of a `Sequential`, one point per child. Where the field becomes infinite, the curve ends.
+        Of a `Sequential`, one point for each layer of it, and of chains inside it, that looks beyond its
+        own position. Where the field becomes infinite, the curve ends.
     ax : matplotlib.axes.Axes, optional
         Where to draw; new axes if not given.
 
@@ -161,22 +165,39 @@ def plot_receptive_field(layer, *, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    from .drawing import new_axes
+    from .drawing import new_axes, whole_ticks
 
-    children = _checked(layer).children if isinstance(layer, Sequential) else {type(layer).__name__: layer}
+    links = dict(_links(_checked(layer), "")) or {type(layer).__name__: layer}
     field, sizes = ((1, 1, 0),), []
-    for child in children.values():
-        field = chain_fields(field, child.field())
+    for link in links.values():
+        field = chain_fields(field, link.field())
         sizes.append([plain_number(axis[0]) for axis in field])
-    ax, rank = new_axes(ax), max(map(len, sizes), default=1)
+    ax, rank, curves = new_axes(ax), max(map(len, sizes)), {}
     for axis in range(rank):
-        along = [size[axis if len(size) > 1 else 0] for size in sizes]
-        ax.plot(range(len(along)), [size if np.isfinite(size) else np.nan for size in along], marker="o",
-                label=f"axis {axis}")  # fmt: skip
-    ax.set_xticks(range(len(children)), list(children), rotation=45, ha="right")
+        along = tuple(size[axis if len(size) > 1 else 0] for size in sizes)
+        curves.setdefault(along, []).append(str(axis))
+    for along, axes in curves.items():
+        label = f"ax{'es' if len(axes) > 1 else 'is'} {', '.join(axes)}"
+        label += "" if np.isfinite(along[-1]) else ", then infinite"
+        shown = [each if np.isfinite(each) else np.nan for each in along]
+        ax.plot(range(len(along)), shown, marker="o", label=label)
+    # every name where there is room for it
+    step = -(-len(links) // _NAMES)
+    names = list(links)[::step]
+    ax.set_xticks(range(0, len(links), step), names, rotation=45, ha="right", fontsize="small")
     ax.set_ylabel("receptive field, input positions")
+    ax.set_ylim(bottom=0)
+    whole_ticks(ax.yaxis)
     ax.legend()
     return ax
+
+
+def _links(layer, name):
+    """(dotted name, layer) of those in a chain, and in chains inside it, that look beyond their position."""
+    if not isinstance(layer, Sequential):
+        return [(name or type(layer).__name__, layer)] if layer.field() != ((1, 1, 0),) else []
+    prefix = f"{name}." if name else ""
+    return [link for key, child in layer.children.items() for link in _links(child, prefix + key)]
 
 
 def plot_effective_receptive_field(layer, shape, *, position=None, samples=8, rng=0, ax=None):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..geometry import MAX_RANK, items_of, per_axis
+from ..geometry import MAX_RANK, as_integer, items_of, per_axis
 
 __all__ = ["overlap_count", "plot_overlap_count"]
 
@@ -81,6 +81,9 @@ def plot_overlap_count(kernel_size, stride, *, dilation=1, periods=4, ax=None):
     from .drawing import new_axes, show_map
 
     counts = overlap_count(kernel_size, stride, dilation=dilation)
+    if counts.ndim > 2:
+        raise ValueError(f"kernel_size: one or two spatial axes can be drawn, got {counts.ndim}")
+    periods = as_integer(periods, "periods", 1)
     ax = show_map(new_axes(ax), np.tile(counts, (periods,) * counts.ndim), "taps that reach an output", low=0)
     ax.set_title(f"kernel {kernel_size}, stride {stride}")
     return ax

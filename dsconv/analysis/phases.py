@@ -246,7 +246,7 @@ def plot_checkerboard(layer, *, ax=None, **words):
     matplotlib.axes.Axes
         A row per phase and a column per channel. Alike columns are checkerboards that channels share.
     """
-    from .drawing import new_axes
+    from .drawing import new_axes, whole_ticks
 
     found = layer if isinstance(layer, Checkerboard) else checkerboard(layer, **words)
     flat = found.phase_means.reshape(len(found.phase_means), -1).T
@@ -261,5 +261,7 @@ def plot_checkerboard(layer, *, ax=None, **words):
     phases = list(np.ndindex(found.phase_means.shape[1:]))
     if len(phases) <= _LABELLED:
         ax.set_yticks(range(len(phases)), [", ".join(map(str, phase)) for phase in phases])
-    ax.set_title(f"mean |correlation| {found.mean_correlation:.2f}")
+    whole_ticks(ax.xaxis)
+    energy = np.median(found.energy)
+    ax.set_title(f"median energy {energy:.2g}, mean |correlation| {found.mean_correlation:.2f}")
     return ax

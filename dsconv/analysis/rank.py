@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..checks import as_real
 from ..nn.convolution import SeparableConv
 from ..nn.standard import Conv
 
@@ -38,6 +39,7 @@ def channel_rank(weight, *, tolerance=None):
     >>> analysis.channel_rank(nn.SeparableConv2d(2, 16, 3, depth_multiplier=2, rng=0)).tolist()
     [2, 2]
     """
+    tolerance = None if tolerance is None else as_real(tolerance, "tolerance", 0)
     return np.linalg.matrix_rank(_slices(weight), rtol=tolerance)
 
 
@@ -103,7 +105,7 @@ def plot_channel_rank(weight, *, tolerance=None, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    from .drawing import new_axes
+    from .drawing import new_axes, whole_ticks
 
     ax, ranks, slices = new_axes(ax), channel_rank(weight, tolerance=tolerance), _slices(weight)
     limit = min(slices.shape[1:])
@@ -111,5 +113,7 @@ def plot_channel_rank(weight, *, tolerance=None, ax=None):
     ax.axhline(limit, color="grey", linestyle=":", label=f"min(O, K) = {limit}")
     ax.set_xlabel("input channel")
     ax.set_ylabel("rank of its O x K slice")
-    ax.legend()
+    ax.set_ylim(0, 1.2 * limit)  # room for the legend above the line
+    ax.legend(loc="upper right")
+    whole_ticks(ax.xaxis, ax.yaxis)
     return ax

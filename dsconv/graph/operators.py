@@ -35,6 +35,10 @@ class CSR:
 
     def __init__(self, arrays, shape):
         self.shape = tuple(shape)
+        if not isinstance(arrays, (tuple, list)) or len(arrays) not in (2, 3):
+            raise TypeError(
+                f"arrays: expected (data, indices, indptr) or (data, (row, col)), got {type(arrays).__name__}"
+            )
         if len(arrays) == 3:
             self.data, self.indices, self.indptr = map(np.asarray, arrays)
             return
@@ -44,6 +48,10 @@ class CSR:
 
     def toarray(self):
         """The dense array."""
+        found = read_adjacency(self)
+        used = found.column[: found.entries]
+        if (np.diff(found.start) < 0).any() or ((used < 0) | (used >= found.size)).any():
+            raise found.complaint(found.size)
         rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
         dense = np.zeros(self.shape, self.data.dtype)
         np.add.at(dense, (rows, self.indices[: len(rows)]), self.data[: len(rows)])

@@ -1,7 +1,7 @@
 """Atrous spatial pyramid pooling: one map looked at with several dilations at once."""
 
 from .. import nn
-from ..geometry import as_integer
+from ..geometry import as_integer, items_of
 from .common import Common
 
 __all__ = ["ASPP"]
@@ -58,7 +58,10 @@ class ASPP(nn.Sequential):
         common = Common(**common)
         words = {"activation": "relu"}
         branches = {"point": common.conv(in_channels, out_channels, **words)}
-        for position, rate in enumerate(rates):
+        each = items_of(rates)
+        if each is None:
+            raise TypeError(f"rates: expected a sequence of ints, got {rates!r} ({type(rates).__name__})")
+        for position, rate in enumerate(each):
             geometry = {"dilation": as_integer(rate, f"rates[{position}]", 1), "separable": separable}
             branches[f"atrous{position}"] = common.spatial(in_channels, out_channels, 3, **geometry, **words)
         if image_pooling:

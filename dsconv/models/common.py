@@ -1,8 +1,7 @@
 """What the families share: convolutions with their normalisation, stages of blocks, classifiers."""
 
-import numpy as np
-
 from .. import nn
+from ..checks import as_generator, as_real
 from ..geometry import as_integer, per_axis
 
 _PADDINGS = ("half", "same")
@@ -32,16 +31,20 @@ class Common:
     rank = 2
 
     def __init__(
-        self, *, bn_eps=1e-5, padding="half", data_format="channels_first", dtype="float32", rng=None
+        self, *, bn_eps=1e-5, padding="half", data_format="channels_first", dtype="float32", rng=None,
+        **unknown,
     ):  # fmt: skip
+        if unknown:
+            rule = "unexpected keyword argument; it takes bn_eps, padding, data_format, dtype and rng too"
+            raise TypeError(f"{', '.join(unknown)}: {rule}")
         if padding not in _PADDINGS:
             raise ValueError(f"padding: expected one of {', '.join(_PADDINGS)}, got {padding!r}")
-        self.bn_eps = bn_eps
+        self.bn_eps = as_real(bn_eps, "bn_eps", 0)
         self.padding = padding
         self.data_format = data_format
         self.dtype = dtype
         self.layout = {"data_format": data_format}
-        self.words = {**self.layout, "dtype": dtype, "rng": np.random.default_rng(rng)}
+        self.words = {**self.layout, "dtype": dtype, "rng": as_generator(rng)}
 
     @property
     def given(self):

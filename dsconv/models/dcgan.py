@@ -3,14 +3,15 @@
 from .. import nn
 from ..geometry import as_integer
 from .common import Common, network
-from .proportions import pixels_of, rounded
+from .mobilenet import MobileNetBlock
+from .proportions import pixels_of, rounded, stretched
 from .upsample import TransposedUpsampler
 
 __all__ = ["generator"]
 
 
 def generator(
-    latent=100, *, width=1.0, resolution=None, out_channels=3, kernel_size=None, **common
+    latent=100, *, width=1.0, depth=1.0, resolution=None, out_channels=3, kernel_size=None, **common
 ):  # fmt: skip
     """DCGAN's generator with separable transposed convolutions.
 
@@ -23,6 +24,8 @@ def generator(
         Numbers that an image is made from.
     width : float, optional
         Multiplies the channels, which are 64 at half the final size and twice as many on each map before.
+    depth : float, optional
+        Multiplies the one block of each map but the last, rounded up; those added are `MobileNetBlock`.
     resolution : int or float, optional
         Of the image: pixels, or as a float a multiple of 64; 4 times a power of two, 8 at least.
     out_channels : int, optional
@@ -62,7 +65,10 @@ def generator(
     channels = [rounded(64 * 2**level, width) for level in reversed(range(doublings))]
     first, last = channels[0], common.data_format == "channels_last"
     given = {"kernel_size": kernel_size, **common.given}
-    up = [TransposedUpsampler(a, b, **given) for a, b in zip(channels, channels[1:], strict=False)]
+    up = []
+    for before, after in zip(channels, channels[1:], strict=False):
+        up.append(TransposedUpsampler(before, after, **given))
+        up += [MobileNetBlock(after, after, **common.given) for _ in stretched("1", depth)[1:]]
     up.append(TransposedUpsampler(channels[-1], out_channels, activation="tanh", norm=False, **given))
     children = {
         "project": common.linear(latent, first * 16, bias=False),

@@ -77,6 +77,7 @@ def deeplab_v3plus(
     split = _mobilenet if backbone == "mobilenet_v2" else features_xception
     entry, deep, (low, high) = split(width, depth, output_stride, in_channels, common)
     rates = [each * 16 // output_stride for each in (6, 12, 18)] if rates is None else rates
+    decoder_channels = as_integer(decoder_channels, "decoder_channels", 1)
     words = {"separable": separable, "activation": "relu"}
     out, fine = decoder_channels, max(decoder_channels * 48 // 256, 1)
     deep["aspp"] = ASPP(high, out, rates, separable=separable, dropout=dropout, **common.given)

@@ -1,5 +1,6 @@
 """EfficientNet: one network of mobile inverted bottlenecks, scaled in depth, width and resolution."""
 
+from ..checks import as_real
 from ..geometry import as_integer
 from .common import Common, network, stack
 from .mobilenetv2 import InvertedResidual
@@ -124,7 +125,7 @@ def efficientnet(
     width, depth = own_width * positive(width, "width"), own_depth * positive(depth, "depth")
     activation = "relu6" if lite else "silu"
     words = {"activation": activation, "squeeze": 0 if lite else 0.25}
-    stages = _stages(width, depth, drop, words)
+    stages = _stages(width, depth, as_real(drop, "drop", 0, below=1), words)
     channels, last, features = rounded(32, width), rounded(320, width), rounded(1280, width)
     children = {
         "stem": common.conv(in_channels, channels, 3, stride=2, activation=activation),

@@ -4,9 +4,8 @@ Features are ``(N, n, C)``: samples, the n nodes of one graph, channels. Each ca
 dense or sparse, usually from `dsconv.graph.normalized_adjacency`.
 """
 
-import numpy as np
-
 from .. import nn
+from ..checks import as_generator
 from ..geometry import as_integer
 from .proportions import rounded
 
@@ -137,7 +136,7 @@ def gcn(
     if taps is not None and not separable:
         raise ValueError(f"taps: a standard layer has none, got {taps}; separable=True has")
     channels = [in_features, *[hidden] * (depth - 1), num_classes]
-    rng, chain = np.random.default_rng(rng), {}
+    rng, chain = as_generator(rng), {}
     for position, (before, after) in enumerate(zip(channels, channels[1:], strict=False)):
         words = {"activation": "relu" if position < depth - 1 else None, "dtype": dtype, "rng": rng}
         if dropout:

@@ -3,6 +3,7 @@
 from math import ceil
 
 from .. import nn
+from ..checks import as_real
 from ..geometry import as_integer, items_of
 from .attention import AttentionBlock, HybridBlock
 from .common import Common, network
@@ -78,6 +79,7 @@ def hybrid_vit(
     pixels = pixels_of(resolution, 224)
     channels = [rounded(out, width, head_size) for out, _ in _STAGES[: len(kinds)]]
     counts = [len(stretched(range(count), depth)) for _, count in _STAGES[: len(kinds)]]
+    drop = as_real(drop, "drop", 0, below=1)
     drops = iter(drop * each / sum(counts) for each in range(sum(counts)))
 
     def block(kind, width):

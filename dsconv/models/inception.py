@@ -1,6 +1,7 @@
 """GoogLeNet: parallel branches of several kernel sizes, standard or separable."""
 
 from .. import nn
+from ..geometry import items_of
 from .common import Common, network, stack
 from .proportions import pixels_of, rounded, stretched
 
@@ -64,6 +65,10 @@ class InceptionModule(nn.Concat):
                 conv=common.spatial(inside, out, kernel_size, separable=separable, **words),
             )
 
+        for name, pair in ("three", three), ("five", five):
+            if len(items_of(pair) or ()) != 2:
+                rule = "expected two numbers of channels, before and after its kernel"
+                raise ValueError(f"{name}: {rule}, got {pair!r}")
         super().__init__(
             one=common.conv(in_channels, one, **words),
             three=reduced(3, *three),

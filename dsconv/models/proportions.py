@@ -7,6 +7,8 @@ import numpy as np
 
 from ..geometry import as_integer
 
+MOST_BLOCKS = 1000  # of one stage
+
 
 def positive(value, name):
     """A finite number above 0."""
@@ -38,7 +40,10 @@ def stretched(rows, depth):
 
 
 def _count(repeats, depth):
-    return ceil(repeats * positive(depth, "depth"))
+    count = ceil(repeats * positive(depth, "depth"))
+    if count > MOST_BLOCKS:
+        raise ValueError(f"depth: must not make more than {MOST_BLOCKS} blocks of {repeats}, got {depth!r}")
+    return count
 
 
 def pixels_of(resolution, published):

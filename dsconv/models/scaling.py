@@ -2,7 +2,10 @@
 
 from collections import namedtuple
 from itertools import product
+from math import inf
 
+from ..checks import as_callable, as_real
+from ..geometry import items_of
 from .proportions import positive
 
 __all__ = ["compound_scaling", "search_scaling"]
@@ -28,7 +31,7 @@ def compound_scaling(phi, alpha=1.2, beta=1.1, gamma=1.15):
     Raises
     ------
     ValueError, TypeError
-        Where alpha, beta or gamma is not a finite number above 0.
+        Where phi is not finite, or alpha, beta or gamma not a finite number above 0.
 
     References
     ----------
@@ -43,6 +46,7 @@ def compound_scaling(phi, alpha=1.2, beta=1.1, gamma=1.15):
     >>> net.input_shape
     (1, 3, 258, 258)
     """
+    phi = as_real(phi, "phi")
     bases = zip(("alpha", "beta", "gamma"), (alpha, beta, gamma), strict=True)
     return tuple(float(positive(base, name)) ** phi for name, base in bases)
 
@@ -85,8 +89,9 @@ def search_scaling(build, evaluate, budget, grid):
 
     Raises
     ------
-    ValueError
-        Where no candidate is within the budget, or a network has no ``input_shape``.
+    ValueError, TypeError
+        Where no candidate is within the budget, a network has no ``input_shape``, a score is NaN, and for
+        arguments that are not as above.
 
     References
     ----------
@@ -101,14 +106,17 @@ def search_scaling(build, evaluate, budget, grid):
     >>> found, found.macs
     (Scaling(alpha=1.25, beta=1.0, gamma=1.0), 891923968)
     """
-    trials = []
+    as_callable(build, "build", "build(depth, width, resolution)")
+    as_callable(evaluate, "evaluate", "evaluate(network)")
+    budget, trials = inf if budget == inf else as_real(budget, "budget", above=0), []
     for candidate in _candidates(grid):
         depth, width, resolution = candidate
         net = build(depth=depth, width=width, resolution=resolution)
         if net.input_shape is None:
             raise ValueError("build: the network must know its input_shape, for which MACs are counted")
         macs = net.cost(net.input_shape).macs
-        trials.append((candidate, macs, evaluate(net) if macs <= budget else None))
+        score = as_real(evaluate(net), f"evaluate(network) at {candidate}") if macs <= budget else None
+        trials.append((candidate, macs, score))
     within = [trial for trial in trials if trial[2] is not None]
     if not within:
         least = min((macs for _, macs, _ in trials), default=None)
@@ -124,4 +132,13 @@ def _candidates(grid):
         if set(grid) != set(Scaling._fields):
             raise ValueError(f"grid: expected the keys {', '.join(Scaling._fields)}, got {list(grid)}")
         grid = product(*(grid[name] for name in Scaling._fields))
-    return [tuple(map(float, candidate)) for candidate in grid]
+    if not hasattr(grid, "__iter__"):
+        raise TypeError(f"grid: expected candidates (alpha, beta, gamma), or a dict, got {grid!r}")
+    return [_candidate(*each) for each in enumerate(grid)]
+
+
+def _candidate(position, values):
+    """Three positive numbers."""
+    if len(items_of(values) or ()) != 3:
+        raise ValueError(f"grid[{position}]: expected (alpha, beta, gamma), got {values!r}")
+    return tuple(float(positive(value, f"grid[{position}][{i}]")) for i, value in enumerate(values))

@@ -29,10 +29,11 @@ from .combine import *  # noqa: F403
 from .compose import *  # noqa: F403
 from .convolution import *  # noqa: F403
 from .graph import *  # noqa: F403
-from .layer import Layer, Pullback
+from .layer import Layer
 from .norm import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
+from .protocol import Pullback
 from .resize import *  # noqa: F403
 from .standard import *  # noqa: F403
 from .standard_transposed import *  # noqa: F403

@@ -4,9 +4,11 @@ from math import prod, sqrt
 
 import numpy as np
 
+from ..checks import as_flag, as_generator
 from ..geometry import as_integer
 from .initial import he_normal
 from .layer import Layer
+from .protocol import Pullback
 from .windows import as_float, channel_axis, spatial_sizes
 
 __all__ = ["SelfAttention"]
@@ -77,7 +79,8 @@ class SelfAttention(Layer):
             raise ValueError(f"heads: must divide channels = {channels}, got {heads}")
         self.data_format = data_format
         channel_axis(data_format)
-        rng, c = np.random.default_rng(rng), self.channels
+        rng, c = as_generator(rng), self.channels
+        bias = as_flag(bias, "bias")
         # no activation follows, so half of He's variance
         self.in_weight = he_normal(rng, (3 * c, c), 2 * c, dtype)
         self.out_weight = he_normal(rng, (c, c), 2 * c, dtype)
@@ -160,7 +163,8 @@ class SelfAttention(Layer):
         return np.concatenate([self._joined(each) for each in (of_queries, of_keys, of_values)], axis=1)
 
     def _linear(self, tokens, weight, bias):
-        y = tokens @ weight.T
+        # NumPy's product of bfloat16 is float32
+        y = (tokens @ weight.T).astype(np.result_type(tokens, weight), copy=False)
         return y if bias is None else y + bias
 
     # ---- the layer ------------------------------------------------------------------------------
@@ -188,7 +192,8 @@ class SelfAttention(Layer):
                 of_tokens[sample] = self._sample_grads(token, mask[sample], mean, gradient, grads)
             return self._map(of_tokens, x.shape), grads
 
-        return self._map(self._result(means, tokens), x.shape), pullback
+        y = self._map(self._result(means, tokens), x.shape)
+        return y, Pullback(pullback, shape=y.shape)
 
     def _sample_grads(self, tokens, mask, mean, gradient, grads):
         """The gradient of one sample's tokens; those of the parameters are added to `grads`."""

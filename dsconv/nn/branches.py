@@ -3,8 +3,8 @@
 import numpy as np
 
 from .compose import Combinator
-from .layer import Pullback
 from .pointwise import Identity
+from .protocol import Pullback, whole_shape
 from .stream import StreamBranches
 from .windows import channel_axis, unite_fields
 
@@ -50,7 +50,8 @@ class Branches(Combinator):
     def vjp(self, x, **context):
         if not self._children:
             parts = self._tuple(x, context)
-            return self.join(parts), Pullback(lambda dy: (tuple(self.split(dy, parts)), {}))
+            y = self.join(parts)
+            return y, Pullback(lambda dy: (tuple(self.split(dy, parts)), {}), shape=y.shape)
         given = self.contexts(context)
         calls = zip(self._children.values(), self.inputs(x), given, strict=True)
         parts, pulls = zip(*(child.vjp(each, **words) for child, each, words in calls), strict=True)
@@ -62,7 +63,9 @@ class Branches(Combinator):
             pairs = ((child, grads) for child, (_, grads) in zip(children, pulled, strict=True))
             return self.input_grad([dx for dx, _ in pulled]), self.join_grads(pairs)
 
-        return self.join(parts), Pullback(pullback, self._collect(zip(children, pulls, strict=True)))
+        y = self.join(parts)
+        buffers = self._collect(zip(children, pulls, strict=True))
+        return y, Pullback(pullback, buffers, getattr(y, "shape", None))
 
     def _tuple(self, x, context):
         self.contexts(context)
@@ -72,6 +75,8 @@ class Branches(Combinator):
         return [np.asarray(each) for each in x]
 
     def output_shape(self, shape, **context):
+        self.known_context(context)
+        shape = whole_shape(shape)
         if not self._children:
             return self.join_shapes(shape)
         return self.join_shapes(self.each_output(self.input_shapes(shape), context))

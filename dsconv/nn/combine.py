@@ -4,13 +4,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..geometry import as_integer
+from ..checks import as_generator
+from ..geometry import as_integer, items_of
 from .branches import Branches, Concat, Product
 from .compose import Combinator, Sequential
 from .convolution import PointwiseConv1d, PointwiseConv2d, PointwiseConv3d
-from .layer import Layer, Pullback
+from .layer import Layer
 from .pointwise import Identity
 from .pool import GlobalAveragePool
+from .protocol import Pullback, whole_shape
 from .resize import MODES, resize, resize_grad
 from .stream import StreamBranches
 from .windows import chain_fields, spatial_sizes, with_spatial
@@ -46,7 +48,10 @@ class Split(Concat):
 
     def __init__(self, sizes, *branches, data_format="channels_first", **named):
         super().__init__(*branches, data_format=data_format, **named)
-        self.sizes = tuple(as_integer(size, f"sizes[{i}]", 1) for i, size in enumerate(sizes))
+        each = items_of(sizes)
+        if each is None:
+            raise TypeError(f"sizes: expected one int for each branch, got {type(sizes).__name__}")
+        self.sizes = tuple(as_integer(size, f"sizes[{i}]", 1) for i, size in enumerate(each))
         if len(self.sizes) != len(self._children) or not self.sizes:
             raise ValueError(
                 f"sizes: expected one for each branch, at least one, got {len(self.sizes)} for "
@@ -176,7 +181,8 @@ class SameSize(Combinator):
             dx, grads = pull(self._brought_grad(np.asarray(dy), inner.shape))
             return dx, self.join_grads([(self.body, grads)])
 
-        return self._brought(inner, np.shape(x)), Pullback(pullback, self._collect([(self.body, pull)]))
+        y = self._brought(inner, np.shape(x))
+        return y, Pullback(pullback, self._collect([(self.body, pull)]), y.shape)
 
     def _brought(self, inner, shape):
         sizes = spatial_sizes(shape, self.data_format)
@@ -203,6 +209,8 @@ class SameSize(Combinator):
         return with_spatial((slice(None),) * 2, window, self.data_format, slice(None))
 
     def output_shape(self, shape, **context):
+        self.known_context(context)
+        shape = whole_shape(shape)
         (inner,) = self.each_output([shape], context)
         sizes = spatial_sizes(shape, self.data_format)
         if self.mode == "crop":
@@ -261,9 +269,9 @@ class SqueezeExcite(Product):
         self, channels, squeezed, *, rank=2, activation="relu", gate="sigmoid",
         data_format="channels_first", dtype="float32", rng=None,
     ):  # fmt: skip
-        if rank not in _POINTWISE:
+        if isinstance(rank, bool) or rank not in _POINTWISE:
             raise ValueError(f"rank: expected 1, 2 or 3, got {rank!r}")
-        pointwise, rng = _POINTWISE[rank], np.random.default_rng(rng)
+        pointwise, rng = _POINTWISE[rank], as_generator(rng)
         words = {"data_format": data_format, "dtype": dtype, "rng": rng}
         super().__init__(
             Identity(),

@@ -2,10 +2,10 @@
 
 import copy
 
-import numpy as np
-
+from ..checks import as_generator
 from .fold import fold_chain
-from .layer import Layer, Pullback, accepted
+from .layer import Layer
+from .protocol import Pullback, accepted, whole_shape
 from .stream import StreamChain
 from .windows import chain_fields
 
@@ -80,17 +80,11 @@ class Combinator(Layer):
         """
         if not context:
             return [{}] * len(self._children)
+        self.known_context(context)
         uses = [child.context_names for child in self._children.values()]
-        known = frozenset().union(*uses)
-        unknown = sorted(set(context) - known)
-        if unknown:
-            raise TypeError(
-                f"{', '.join(unknown)}: no layer in this {type(self).__name__} uses such a context; "
-                f"{'used are ' + ', '.join(sorted(known)) if known else 'none is used'}"
-            )
         each = [{name: value for name, value in context.items() if name in names} for names in uses]
         if context.get("rng") is not None:
-            streams = np.random.default_rng(context["rng"]).spawn(len(each))
+            streams = as_generator(context["rng"]).spawn(len(each))
             for given, stream in zip(each, streams, strict=True):
                 if "rng" in given:
                     given["rng"] = stream
@@ -197,6 +191,8 @@ class Sequential(Combinator):
         return found
 
     def output_shape(self, shape, **context):
+        self.known_context(context)
+        shape = whole_shape(shape)
         for child in self._children.values():
             shape = child.output_shape(shape, **accepted(child.output_shape, context))
         return shape

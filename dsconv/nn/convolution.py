@@ -5,10 +5,12 @@ from math import prod
 import numpy as np
 
 from .. import cost, functional, gradients
+from ..checks import as_flag, as_generator
 from ..geometry import as_integer, canonical_activation
 from ..streaming import Stream1d
 from .initial import he_normal, zeros
 from .layer import Layer
+from .protocol import whole_shape
 from .ranks import bind_ranks, needs_rank
 from .stream import Stateless
 from .windows import (
@@ -65,6 +67,7 @@ class EngineLayer(Layer):
         return self.keywords["activation"]
 
     def output_shape(self, shape):
+        shape = whole_shape(shape)
         check_map(self, shape, self.rank, self.in_channels)
         sizes = self.output_sizes(spatial_sizes(shape, self.data_format))
         return with_spatial(shape, sizes, self.data_format, self.out_channels)
@@ -319,14 +322,14 @@ class SeparableConv(EngineLayer):
 
 def draw_separable(layer, in_channels, out_channels, depth_multiplier, kernel, fan_in, biases, dtype, rng):
     """Channels and arrays of a separable layer, the depthwise weights drawn first."""
-    rng = np.random.default_rng(rng)
+    rng = as_generator(rng)
     layer.in_channels = as_integer(in_channels, "in_channels", 1)
     layer.out_channels = as_integer(out_channels, "out_channels", 1)
     multiplier = as_integer(depth_multiplier, "depth_multiplier", 1)
     hidden = layer.in_channels * multiplier
     layer.depthwise_weight = he_normal(rng, (layer.in_channels, multiplier, *kernel), fan_in, dtype)
     layer.pointwise_weight = he_normal(rng, (layer.out_channels, hidden), hidden, dtype)
-    layer.depthwise_bias = zeros(biases[1], hidden, dtype)
+    layer.depthwise_bias = zeros(as_flag(biases[1], "depthwise_bias"), hidden, dtype)
     layer.pointwise_bias = zeros(biases[0], layer.out_channels, dtype)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..checks import as_generator
 from ..geometry import as_integer, canonical_activation
 from ..graph.convolution import ORDERS, SeparableCall
 from ..graph.operators import read_adjacency
@@ -80,7 +81,7 @@ class SeparableGraphConv(Layer):
         if order not in ORDERS:
             raise ValueError(f"order: expected one of {', '.join(ORDERS)}, got {order!r}")
         self.order = order
-        rng, c = np.random.default_rng(rng), self.in_channels
+        rng, c = as_generator(rng), self.in_channels
         self.depthwise_weight = None
         if taps is not None:
             # no activation need follow, so half of He's variance

@@ -5,57 +5,14 @@ So there is no tape, and one layer may be called from many threads.
 """
 
 import copy
-import inspect
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
-from math import prod
 
 import numpy as np
 
 from ..cost import Cost
+from .protocol import accepted, element_count, keyword_names, plain_number, used_by, whole_shape
 from .report import html_table, nested_repr
-
-
-class Pullback:
-    """From the gradient of a result to those of the input and of the parameters.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(dy) -> (dx, grads)``.
-    buffers : dict, optional
-        New values of running statistics by name, which belong to the call that made this pullback.
-
-    Examples
-    --------
-    >>> from dsconv import nn
-    >>> pullback = nn.Pullback(lambda dy: (2 * dy, {}))
-    >>> pullback(1.5), pullback.buffers
-    ((3.0, {}), {})
-    """
-
-    def __init__(self, function, buffers=None):
-        self._function = function
-        self.buffers = {} if buffers is None else buffers
-
-    def __call__(self, dy):
-        return self._function(dy)
-
-
-@lru_cache(maxsize=1024)
-def _keywords(function):
-    """The names of a function's keyword-only parameters, and whether it takes any other."""
-    parameters = inspect.signature(function).parameters.values()
-    names = frozenset(each.name for each in parameters if each.kind == each.KEYWORD_ONLY)
-    return names, any(each.kind == each.VAR_KEYWORD for each in parameters)
-
-
-def accepted(function, context):
-    """Those context keywords that a method takes."""
-    if not context:
-        return context
-    names, rest = _keywords(getattr(function, "__func__", function))
-    return context if rest else {name: value for name, value in context.items() if name in names}
 
 
 class Layer:
@@ -137,8 +94,25 @@ class Layer:
     @property
     def context_names(self):
         """The context keywords that this layer or one of its children uses."""
-        names, _ = _keywords(type(self).vjp)
+        names, _ = keyword_names(type(self).vjp)
         return names.union(*(child.context_names for child in self.children.values()))
+
+    def known_context(self, context):
+        """The context, if this layer or one inside uses each of its keywords.
+
+        Raises
+        ------
+        TypeError
+            That names the others.
+        """
+        known = self.context_names if context else ()
+        unknown = sorted(set(context) - set(known))
+        if unknown:
+            raise TypeError(
+                f"{', '.join(unknown)}: no layer in this {type(self).__name__} uses such a context; "
+                f"{'used are ' + ', '.join(sorted(known)) if known else 'none is used'}"
+            )
+        return context
 
     # ---- parameters and buffers -----------------------------------------------------------------
     @property
@@ -233,6 +207,8 @@ class Layer:
         ValueError
             That names all missing, unexpected and misshapen entries; then nothing has been written.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state: expected a dict of names to arrays, got {type(state).__name__}")
         own = self.parameters | self.buffers
         given = {name: np.asarray(value) for name, value in state.items()}
         problems = []
@@ -288,14 +264,21 @@ class Layer:
         -------
         dsconv.cost.Cost
             Every tap is counted, padding too. Shared parameters count once, their MACs at each use.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a shape that the layer does not take, and a context keyword that no layer uses.
         """
+        self.known_context(context)
+        shape = whole_shape(shape)
         parameters = sum(array.size for array in self.parameters.values())
         uses = self.uses(shape, **accepted(self.uses, context))
         macs = self.macs(shape, **accepted(self.macs, context))
         if not uses:
             results = element_count(self.output_shape(shape, **accepted(self.output_shape, context)))
             return Cost(macs, parameters, results, element_count(shape) + parameters + results)
-        inside = [child.cost(each, **accepted(child.cost, context)) for _, child, each in uses]
+        inside = [child.cost(each, **used_by(child, context)) for _, child, each in uses]
         return replace(sum(inside, Cost(macs)), params=parameters)
 
     def receptive_field(self):
@@ -323,6 +306,8 @@ class Layer:
         -------
         list of tuple
         """
+        self.known_context(context)
+        shape = whole_shape(shape)
         rows = self._rows("", shape, context)
         total = self.output_shape(shape, **accepted(self.output_shape, context)), self.cost(shape, **context)
         return [*rows, ("total", self, *total)]
@@ -331,7 +316,7 @@ class Layer:
         uses = self.uses(shape, **accepted(self.uses, context))
         if not uses:
             output = self.output_shape(shape, **accepted(self.output_shape, context))
-            return [(name, self, output, self.cost(shape, **context))]
+            return [(name, self, output, self.cost(shape, **used_by(self, context)))]
         prefix = f"{name}." if name else ""
         return [row for use, child, each in uses for row in child._rows(prefix + use, each, context)]
 
@@ -383,17 +368,3 @@ class Layer:
 
     def _repr_html_(self):
         return html_table(self)
-
-
-def element_count(shape):
-    """Elements of a shape, or of a tuple of shapes."""
-    if shape and isinstance(shape[0], (tuple, list)):
-        return sum(map(element_count, shape))
-    return prod(shape)
-
-
-def plain_number(value):
-    """An int where that is exact, a float otherwise."""
-    if value in (float("inf"), -float("inf")):
-        return float(value)
-    return int(value) if value == int(value) else float(value)

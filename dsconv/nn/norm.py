@@ -4,8 +4,10 @@ from math import prod
 
 import numpy as np
 
+from ..checks import as_float_type, as_real
 from ..geometry import as_integer
-from .layer import Layer, Pullback
+from .layer import Layer
+from .protocol import Pullback
 from .stream import Stateless
 from .windows import as_float, channel_axis
 
@@ -38,8 +40,8 @@ class BatchNorm(Layer):
 
     Raises
     ------
-    ValueError
-        For inputs with other channels, and in training for a single value per channel.
+    ValueError, TypeError
+        For an argument out of range, inputs with other channels, and a single value per channel in training.
 
     References
     ----------
@@ -61,10 +63,11 @@ class BatchNorm(Layer):
 
     def __init__(self, channels, *, eps=1e-5, momentum=0.1, data_format="channels_first", dtype="float32"):
         self.channels = as_integer(channels, "channels", 1)
-        self.eps = float(eps)
-        self.momentum = float(momentum)
+        self.eps = as_real(eps, "eps", 0)
+        self.momentum = as_real(momentum, "momentum", 0, 1)
         self.data_format = data_format
         channel_axis(data_format)
+        dtype = as_float_type(dtype)
         self.weight, self.running_var = np.ones(self.channels, dtype), np.ones(self.channels, dtype)
         self.bias, self.running_mean = np.zeros(self.channels, dtype), np.zeros(self.channels, dtype)
 
@@ -117,7 +120,7 @@ class BatchNorm(Layer):
             normal = (x - self._shaped(self.running_mean, x)) * self._shaped(inverse, x)
             return dy * of_x, {"weight": (dy * normal).sum(axis=others), "bias": dy.sum(axis=others)}
 
-        return x * of_x + self._shaped(shift, x), Pullback(pullback, {})
+        return x * of_x + self._shaped(shift, x), Pullback(pullback, shape=x.shape)
 
     def _training(self, x, others):
         count = prod(x.shape[axis] for axis in others)
@@ -143,7 +146,7 @@ class BatchNorm(Layer):
             "running_mean": self._moved(self.running_mean, mean),
             "running_var": self._moved(self.running_var, variance * (count / (count - 1))),
         }
-        return normal * weight + self._shaped(self.bias, x), Pullback(pullback, buffers)
+        return normal * weight + self._shaped(self.bias, x), Pullback(pullback, buffers, x.shape)
 
     def _moved(self, old, new):
         return ((1 - self.momentum) * old + self.momentum * new).astype(old.dtype)
@@ -184,8 +187,8 @@ class LayerNorm(Layer):
 
     Raises
     ------
-    ValueError
-        For inputs with other channels.
+    ValueError, TypeError
+        For an argument out of range, and inputs with other channels.
 
     References
     ----------
@@ -203,9 +206,10 @@ class LayerNorm(Layer):
 
     def __init__(self, channels, *, eps=1e-5, data_format="channels_last", dtype="float32"):
         self.channels = as_integer(channels, "channels", 1)
-        self.eps = float(eps)
+        self.eps = as_real(eps, "eps", 0)
         self.data_format = data_format
         channel_axis(data_format)
+        dtype = as_float_type(dtype)
         self.weight, self.bias = np.ones(self.channels, dtype), np.zeros(self.channels, dtype)
 
     def describe(self):
@@ -232,7 +236,7 @@ class LayerNorm(Layer):
             dx = inverse * (of_normal - of_normal.mean(axis=axis, keepdims=True) - normal * along)
             return dx, {"weight": (dy * normal).sum(axis=others), "bias": dy.sum(axis=others)}
 
-        return normal * weight + bias, pullback
+        return normal * weight + bias, Pullback(pullback, shape=x.shape)
 
     def output_shape(self, shape):
         axis = channel_axis(self.data_format)

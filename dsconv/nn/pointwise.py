@@ -4,8 +4,10 @@ from math import prod
 
 import numpy as np
 
+from ..checks import as_float_type, as_generator, as_real
 from ..geometry import as_integer, canonical_activation
 from .layer import Layer
+from .protocol import Pullback
 from .stream import Stateless
 from .windows import activate, activation_grad, as_float
 
@@ -23,7 +25,8 @@ class Identity(Layer):
     """
 
     def vjp(self, x):
-        return np.asarray(x), lambda dy: (dy, {})
+        x = np.asarray(x)
+        return x, Pullback(lambda dy: (dy, {}), shape=x.shape)
 
     def output_shape(self, shape):
         return tuple(shape)
@@ -67,7 +70,9 @@ class Activation(Layer):
 
     def vjp(self, x):
         x = as_float(x)
-        return activate(self.name, x), lambda dy: (activation_grad(self.name, x, dy), {})
+        return activate(self.name, x), Pullback(
+            lambda dy: (activation_grad(self.name, x, dy), {}), shape=x.shape
+        )
 
     def output_shape(self, shape):
         return tuple(shape)
@@ -80,9 +85,7 @@ class RandomLayer(Layer):
     """A layer that draws in training and does nothing in inference."""
 
     def __init__(self, probability):
-        self.probability = float(probability)
-        if not 0 <= self.probability < 1:
-            raise ValueError(f"probability: must be at least 0 and less than 1, got {probability!r}")
+        self.probability = as_real(probability, "probability", 0, below=1)
 
     def describe(self):
         return str(self.probability)
@@ -90,16 +93,16 @@ class RandomLayer(Layer):
     def vjp(self, x, *, rng=None):
         x = as_float(x)
         if not self.training or self.probability == 0:
-            return x, lambda dy: (dy, {})
+            return x, Pullback(lambda dy: (dy, {}), shape=x.shape)
         if rng is None:
             raise ValueError(
                 f"rng: {type(self).__name__} in training draws, and needs a seed or a Generator; eval() "
                 "switches to inference"
             )
-        kept = np.random.default_rng(rng).random(self._drawn(x.shape), np.float32) >= self.probability
+        kept = as_generator(rng).random(self._drawn(x.shape), np.float32) >= self.probability
         factor = kept / x.dtype.type(1 - self.probability)
         factor = factor.astype(x.dtype, copy=False)
-        return x * factor, lambda dy: (dy * factor, {})
+        return x * factor, Pullback(lambda dy: (dy * factor, {}), shape=x.shape)
 
     def output_shape(self, shape):
         return tuple(shape)
@@ -215,7 +218,7 @@ class Lambda(Layer):
 
     def vjp(self, x):
         y, pull = self.f_vjp(x)
-        return y, lambda dy: (pull(dy), {})
+        return y, Pullback(lambda dy: (pull(dy), {}), shape=np.shape(y))
 
     def output_shape(self, shape):
         return tuple(shape) if self.shape is None else tuple(self.shape(shape))
@@ -252,8 +255,8 @@ class Reshape(Layer):
 
     def vjp(self, x):
         x = np.asarray(x)
-        shape = x.shape
-        return x.reshape(self.output_shape(shape)), lambda dy: (np.asarray(dy).reshape(shape), {})
+        shape, result = x.shape, self.output_shape(x.shape)
+        return x.reshape(result), Pullback(lambda dy: (np.asarray(dy).reshape(shape), {}), shape=result)
 
     def output_shape(self, shape):
         elements, known = prod(shape[1:]), prod(size for size in self.shape if size != -1)
@@ -304,7 +307,7 @@ class PositionEmbedding(Layer):
 
     def __init__(self, *shape, dtype="float32", rng=None):
         shape = tuple(as_integer(size, f"shape[{i}]", 1) for i, size in enumerate(shape))
-        self.weight = (0.02 * np.random.default_rng(rng).standard_normal(shape)).astype(dtype)
+        self.weight = (0.02 * as_generator(rng).standard_normal(shape)).astype(as_float_type(dtype))
 
     def describe(self):
         return ", ".join(map(str, self.weight.shape))
@@ -312,7 +315,9 @@ class PositionEmbedding(Layer):
     def vjp(self, x):
         x = as_float(x)
         self.output_shape(x.shape)
-        return x + self.weight, lambda dy: (dy, {"weight": np.asarray(dy).sum(axis=0)})
+        return x + self.weight, Pullback(
+            lambda dy: (dy, {"weight": np.asarray(dy).sum(axis=0)}), shape=x.shape
+        )
 
     def output_shape(self, shape):
         if tuple(shape[1:]) != self.weight.shape:

@@ -4,7 +4,9 @@ from math import prod
 
 import numpy as np
 
+from ..checks import as_flag
 from .layer import Layer
+from .protocol import Pullback, whole_shape
 from .ranks import bind_ranks, needs_rank
 from .windows import (
     as_float,
@@ -71,6 +73,7 @@ class _Pool(Layer):
                 )
 
     def output_shape(self, shape):
+        shape = whole_shape(shape)
         check_map(self, shape, self.rank)
         sizes = spatial_sizes(shape, self.data_format)
         self._check_padding(padding_pairs(self.window, sizes))
@@ -136,7 +139,8 @@ class MaxPool(_Pool):
                 left &= ~here
             return channels_back(dx[inner], self.data_format), {}
 
-        return channels_back(y, self.data_format), pullback
+        y_back = channels_back(y, self.data_format)
+        return y_back, Pullback(pullback, shape=y_back.shape)
 
 
 class AveragePool(_Pool):
@@ -170,7 +174,7 @@ class AveragePool(_Pool):
         super().__init__(
             kernel_size, stride=stride, padding=padding, dilation=dilation, data_format=data_format
         )
-        self.count_padding = bool(count_padding)
+        self.count_padding = as_flag(count_padding, "count_padding")
 
     def describe(self):
         return super().describe() + ("" if self.count_padding else ", count_padding=False")
@@ -198,7 +202,8 @@ class AveragePool(_Pool):
                 dx[tap] += each
             return channels_back(dx[inner], self.data_format), {}
 
-        return channels_back(total / counts, self.data_format), pullback
+        y = channels_back(total / counts, self.data_format)
+        return y, Pullback(pullback, shape=y.shape)
 
 
 class GlobalAveragePool(Layer):
@@ -225,12 +230,14 @@ class GlobalAveragePool(Layer):
     """
 
     def __init__(self, keepdims=False, *, data_format="channels_first"):
-        self.keepdims = bool(keepdims)
+        self.keepdims = as_flag(keepdims, "keepdims")
         self.data_format = data_format
         channel_axis(data_format)
 
     def describe(self):
-        return "keepdims=True" if self.keepdims else ""
+        words = ["keepdims=True"] if self.keepdims else []
+        words += [f"data_format={self.data_format!r}"] if self.data_format != "channels_first" else []
+        return ", ".join(words)
 
     def _axes(self, shape):
         sizes = spatial_sizes(shape, self.data_format)
@@ -252,7 +259,8 @@ class GlobalAveragePool(Layer):
             dy = dy if self.keepdims else np.expand_dims(dy, axes)
             return np.broadcast_to(dy / dy.dtype.type(count), shape).copy(), {}
 
-        return self._mean(x, axes, count), pullback
+        y = self._mean(x, axes, count)
+        return y, Pullback(pullback, shape=y.shape)
 
     def __call__(self, x):
         x = as_float(x)

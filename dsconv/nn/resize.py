@@ -7,6 +7,7 @@ import numpy as np
 
 from ..geometry import per_axis
 from .layer import Layer
+from .protocol import Pullback, whole_shape
 from .ranks import bind_ranks, needs_rank
 from .windows import (
     as_float,
@@ -144,7 +145,9 @@ class Upsample(Layer):
         x = as_float(x)
         sizes = spatial_sizes(x.shape, self.data_format)
         y = resize(x, self._target(x.shape), self.mode, self.data_format)
-        return y, lambda dy: (resize_grad(dy, sizes, self.mode, self.data_format), {})
+        return y, Pullback(
+            lambda dy: (resize_grad(dy, sizes, self.mode, self.data_format), {}), shape=y.shape
+        )
 
     def output_shape(self, shape):
         return with_spatial(shape, self._target(shape), self.data_format)
@@ -198,8 +201,8 @@ class PixelShuffle(Layer):
 
     def vjp(self, x):
         x = np.asarray(x)
-        self.output_shape(x.shape)
-        return self._shuffled(x), lambda dy: (self._gathered(np.asarray(dy)), {})
+        result = self.output_shape(x.shape)
+        return self._shuffled(x), Pullback(lambda dy: (self._gathered(np.asarray(dy)), {}), shape=result)
 
     def _shuffled(self, x):
         first, rank = channels_first(x, self.data_format), self.rank
@@ -223,6 +226,7 @@ class PixelShuffle(Layer):
         )
 
     def output_shape(self, shape):
+        shape = whole_shape(shape)
         check_map(self, shape, self.rank)
         channels = shape[-1 if self.data_format == "channels_last" else 1]
         if channels % prod(self.factor):

@@ -16,6 +16,7 @@ from ..geometry import as_integer
 from .convolution import epilogue_keywords
 from .initial import he_normal, zeros
 from .layer import Layer
+from .protocol import Pullback, whole_shape
 from .ranks import bind_ranks, needs_rank
 from .scratch import scratch
 from .stream import Stateless
@@ -198,7 +199,8 @@ class Conv(Layer):
             du = channels_first(activation_grad(self.activation, before, dy), self.data_format)
             return self._grads(x, geometry, np.asarray(du, before.dtype))
 
-        return activate(self.activation, before), pullback
+        y = activate(self.activation, before)
+        return y, Pullback(pullback, shape=y.shape)
 
     def _prepared(self, x):
         """x with channels first, its padding and the output's sizes."""
@@ -246,6 +248,7 @@ class Conv(Layer):
         return channels_back(dx, self.data_format), grads
 
     def output_shape(self, shape):
+        shape = whole_shape(shape)
         check_map(self, shape, self.rank, self.in_channels)
         sizes = window_output(self.window, spatial_sizes(shape, self.data_format))
         return with_spatial(shape, sizes, self.data_format, self.out_channels)

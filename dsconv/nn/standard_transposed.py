@@ -5,6 +5,7 @@ import numpy as np
 from ..geometry import as_integer
 from .convolution import epilogue_keywords
 from .initial import fan_of_transposed, he_normal, zeros
+from .protocol import Pullback
 from .ranks import bind_ranks, needs_rank
 from .transposed import _Transposed
 from .windows import (
@@ -84,7 +85,8 @@ class ConvTranspose(_Transposed):
             du = channels_first(activation_grad(self.activation, before, dy), self.data_format)
             return self._grads(x, sizes, np.asarray(du, before.dtype))
 
-        return activate(self.activation, before), pullback
+        y = activate(self.activation, before)
+        return y, Pullback(pullback, shape=y.shape)
 
     def _prepared(self, x):
         """x with channels first, in the type of the result, and the output's sizes."""

@@ -4,12 +4,14 @@ import copy
 
 import numpy as np
 
+from ..checks import as_generator
 from ..geometry import as_integer
 from . import standard, standard_transposed
 from .combine import SqueezeExcite
 from .compose import Combinator, Sequential
 from .convolution import DepthwiseConv, PointwiseConv, SeparableConv
 from .initial import fan_of_transposed, he_normal, zeros
+from .layer import Layer
 from .norm import BatchNorm
 from .pointwise import Activation, Identity, RandomLayer
 from .transposed import DepthwiseConvTranspose, SeparableConvTranspose
@@ -53,7 +55,9 @@ def standard_twin(layer, *, rng=0):
       (pointwise): Conv2d(32, 64, kernel_size=(3, 3), bias=False)
     )
     """
-    rng = np.random.default_rng(rng)
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer: expected a Layer, got {type(layer).__name__}")
+    rng = as_generator(rng)
     return _Twin(lambda shape, fan_in, dtype: he_normal(rng, shape, fan_in, dtype)).of(copy.deepcopy(layer))
 
 

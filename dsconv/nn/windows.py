@@ -157,10 +157,14 @@ def activation_grad(name, before, dy):
     return dy if name is None else _elementwise("activation_grad", name)(before, dy)
 
 
-def as_float(x):
+def as_float(x, name="x"):
     """An array of a floating type: integers and bools become float32."""
     x = np.asarray(x)
-    return x if x.dtype.kind in "fcV" else x.astype(np.float32)
+    if x.dtype.kind in "fc" or x.dtype.name == "bfloat16":
+        return x
+    if x.dtype.kind not in "biu":
+        raise TypeError(f"{name}: expected an array of numbers, got one of {x.dtype}")
+    return x.astype(np.float32)
 
 
 def channel_axis(data_format):

@@ -3,6 +3,8 @@
 import json
 import os
 import zipfile
+import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -11,6 +13,12 @@ from ..files import replacing
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
 _FORMAT = "dsconv checkpoint 1"
+# what zipfile, NumPy and json make of files with bytes wrong; NotImplementedError is a RuntimeError, and an
+# offset below 0 an OSError
+_DAMAGED = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, OverflowError, RuntimeError, OSError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _PREFIX = "array/"  # so that no array can be taken for the header
 
 
@@ -31,6 +39,8 @@ def save_checkpoint(path, arrays, values):
 
     Raises
     ------
+    TypeError, ValueError
+        For arrays and values that are not as above; then, too, the former checkpoint stands.
     OSError
         Where it cannot be written; then the former one stands.
 
@@ -72,25 +82,43 @@ def load_checkpoint(path):
                 header = json.loads(str(archive["header"]))
                 if header["format"] != _FORMAT:
                     raise ValueError(f"its format is {header['format']!r}, needed {_FORMAT!r}")
-                stored = {name: archive[name] for name in archive.files if name != "header"}
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                names = [name for name in archive.files if name != "header"]
+                short = [name.removeprefix(_PREFIX) for name in names]
+                types = [header["types"].get(name) for name in short]
+                arrays = [_typed(archive[name], kind) for name, kind in zip(names, types, strict=True)]
+                return dict(zip(short, arrays, strict=True)), header["values"]
+        except _DAMAGED as error:
             raise ValueError(f"checkpoint: {os.fspath(path)!r} is not a whole checkpoint: {error}") from error
-    names = [(name, name.removeprefix(_PREFIX)) for name in stored]
-    return {short: _typed(stored[name], header["types"].get(short)) for name, short in names}, header[
-        "values"
-    ]
 
 
 def _write(file, arrays, values):
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    arrays = _checked(arrays)
     # types that NumPy's format does not know, bfloat16 for one, are stored as integers beside their name
     types = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
-    header = np.array(json.dumps({"format": _FORMAT, "types": types, "values": values}))
+    header = np.array(_header(types, values))
     stored = {
         _PREFIX + name: array.view(f"u{array.itemsize}") if name in types else array
         for name, array in arrays.items()
     }
     np.savez(file, allow_pickle=False, header=header, **stored)
+
+
+def _checked(arrays):
+    """Names to arrays that can be stored without pickles."""
+    if not isinstance(arrays, Mapping) or not all(isinstance(name, str) for name in arrays):
+        raise TypeError("arrays: expected a dict of names to arrays")
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    wrong = [name for name, array in arrays.items() if array.dtype.hasobject]
+    if wrong:
+        raise TypeError(f"arrays: cannot hold Python objects, as {', '.join(wrong)} would")
+    return arrays
+
+
+def _header(types, values):
+    try:
+        return json.dumps({"format": _FORMAT, "types": types, "values": values})
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"values: must be what JSON can hold: {error}") from None
 
 
 def _typed(array, name):

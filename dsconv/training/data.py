@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..checks import as_callable
 from ..geometry import as_integer
-from .checks import as_callable
 
 __all__ = ["Batches"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..checks import as_callable
 from ..geometry import as_integer
 from ..nn.layer import Layer
 from .checkpoint import load_checkpoint, save_checkpoint
-from .checks import as_callable
 from .history import History
 from .interrupts import uninterrupted
 from .optimizers import Optimizer
@@ -140,7 +140,7 @@ class _Run:
     def begin(self, rng, checkpoint, resume):
         """The seed, and the state to begin with."""
         self.seed = _seed(rng)
-        self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
+        self.checkpoint = None if checkpoint is None else _writable(checkpoint)
         if self.checkpoint is not None and resume and os.path.exists(self.checkpoint):
             self._resume(*load_checkpoint(self.checkpoint), fixed=isinstance(rng, (int, np.integer)))
 
@@ -273,6 +273,8 @@ def _named(metrics):
     if callable(metrics):
         raise TypeError("metrics: expected a sequence of functions, or a dict of them, got one function")
     if not isinstance(metrics, dict):
+        if not hasattr(metrics, "__iter__"):
+            raise TypeError(f"metrics: expected a sequence of functions, got {metrics!r}")
         each = list(metrics)
         metrics = {getattr(metric, "__name__", f"metric{i}"): metric for i, metric in enumerate(each)}
         if len(metrics) < len(each):
@@ -295,6 +297,19 @@ def _iterable(data, name, epochs):
             "Batches, or an object whose __iter__ begins anew"
         )
     return data
+
+
+def _writable(checkpoint):
+    """The path, if a file may stand there: better to know before an epoch than after it."""
+    try:
+        path = os.fspath(checkpoint)
+    except TypeError:
+        raise TypeError(f"checkpoint: expected a path, got {checkpoint!r}") from None
+    if not os.path.isdir(os.path.dirname(path) or os.curdir):
+        raise FileNotFoundError(f"checkpoint: there is no directory for {path!r}")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"checkpoint: {path!r} is a directory")
+    return path
 
 
 def _seed(rng):

@@ -6,6 +6,7 @@ with `functools.partial`.
 
 import numpy as np
 
+from ..checks import as_real
 from ..nn.windows import as_float
 
 __all__ = ["binary_cross_entropy", "cross_entropy", "dice_loss", "l1_loss", "mean_squared_error"]
@@ -14,7 +15,7 @@ __all__ = ["binary_cross_entropy", "cross_entropy", "dice_loss", "l1_loss", "mea
 # ---- what the losses share -----------------------------------------------------------------------
 def _scores(y):
     """y as an array of reals, and in at least single precision."""
-    y = as_float(y)
+    y = as_float(y, "y")
     if y.dtype.kind == "c":
         raise TypeError(f"y: expected real numbers, got {y.dtype}")
     return y, y.astype(np.promote_types(y.dtype, np.float32), copy=False)
@@ -23,10 +24,10 @@ def _scores(y):
 def _same_shape(y, target):
     """The target of a regression, of y's very shape: broadcasting would hide a mistake."""
     target = np.asarray(target)
+    if target.dtype.kind not in "biuf" and target.dtype.name != "bfloat16":
+        raise TypeError(f"target: expected real numbers, got {target.dtype}")
     if target.shape != y.shape:
         raise ValueError(f"target: must have the shape of y, {y.shape}, got {target.shape}")
-    if target.dtype.kind == "c":
-        raise TypeError(f"target: expected real numbers, got {target.dtype}")
     return target.astype(y.dtype, copy=False)
 
 
@@ -35,7 +36,7 @@ def _not_empty(y):
         raise ValueError(f"y: the mean over nothing is not defined, got shape {y.shape}")
 
 
-def _class_axis(y, axis):
+def class_axis(y, axis):
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
         raise TypeError(f"axis: expected an integer, got {axis!r}")
     if y.ndim < 2 or not -y.ndim <= axis < y.ndim or axis % y.ndim == 0:
@@ -43,6 +44,15 @@ def _class_axis(y, axis):
             f"axis: must be an axis of y behind the batch axis, got {axis} for a y of shape {y.shape}"
         )
     return axis % y.ndim
+
+
+def counted(target, ignore_index):
+    """Which positions count: all whose class number is not `ignore_index`."""
+    if ignore_index is None:
+        return np.ones(target.shape, bool)
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"ignore_index: expected an integer or None, got {ignore_index!r}")
+    return target != ignore_index
 
 
 def _labels(y, target, axis, ignore_index=None):
@@ -55,7 +65,7 @@ def _labels(y, target, axis, ignore_index=None):
         raise ValueError(
             f"target: must have y's shape without its class axis {axis}, {shape}, got {target.shape}"
         )
-    counts = np.ones(shape, bool) if ignore_index is None else target != ignore_index
+    counts = counted(target, ignore_index)
     wrong = counts & ((target < 0) | (target >= y.shape[axis]))
     if wrong.any():
         where = tuple(map(int, np.argwhere(wrong)[0]))
@@ -102,7 +112,7 @@ def cross_entropy(y, target, *, class_weights=None, ignore_index=None, axis=1):
     """
     given, y = _scores(y)
     _not_empty(y)
-    axis = _class_axis(y, axis)
+    axis = class_axis(y, axis)
     labels, counts = _labels(y, target, axis, ignore_index)
     weights = np.where(counts, _class_weights(class_weights, y.shape[axis])[labels], 0)
     total = weights.sum()
@@ -123,7 +133,10 @@ def cross_entropy(y, target, *, class_weights=None, ignore_index=None, axis=1):
 def _class_weights(weights, classes):
     if weights is None:
         return np.ones(classes)
-    weights = np.asarray(weights, float)
+    try:
+        weights = np.asarray(weights, float)
+    except (TypeError, ValueError):
+        raise TypeError(f"class_weights: expected one number for each class, got {weights!r}") from None
     if weights.shape != (classes,):
         raise ValueError(f"class_weights: expected one for each of {classes} classes, got {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
@@ -165,9 +178,7 @@ def binary_cross_entropy(y, target, *, positive_weight=1.0):
     target = _same_shape(y, target)
     if not ((target >= 0) & (target <= 1)).all():
         raise ValueError(f"target: must be from 0 to 1, got {target.min()} to {target.max()}")
-    if not positive_weight > 0:
-        raise ValueError(f"positive_weight: must be more than 0, got {positive_weight!r}")
-    factor = y.dtype.type(positive_weight)
+    factor = y.dtype.type(as_real(positive_weight, "positive_weight", above=0))
     small = np.exp(-np.abs(y))
     rest = np.log1p(small)
     positive, negative = rest + np.maximum(-y, 0), rest + np.maximum(y, 0)
@@ -289,9 +300,8 @@ def dice_loss(y, target, *, smooth=1.0, axis=1):
     """
     given, y = _scores(y)
     _not_empty(y)
-    axis = _class_axis(y, axis)
-    if not smooth > 0:
-        raise ValueError(f"smooth: must be more than 0, got {smooth!r}")
+    axis = class_axis(y, axis)
+    smooth = as_real(smooth, "smooth", above=0)
     binary = np.shape(target) == y.shape
     p, t = _sigmoids(y, target) if binary else _softmax(y, target, axis)
     positions = tuple(each for each in range(1, y.ndim) if each != axis)

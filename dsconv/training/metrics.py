@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .losses import class_axis, counted
+
 __all__ = ["accuracy"]
 
 
@@ -25,8 +27,8 @@ def accuracy(y, target, *, axis=1, ignore_index=None):
 
     Raises
     ------
-    ValueError
-        For shapes that disagree.
+    ValueError, TypeError
+        For shapes that disagree, and targets that are no class numbers.
 
     Examples
     --------
@@ -35,10 +37,12 @@ def accuracy(y, target, *, axis=1, ignore_index=None):
     0.5
     """
     y, target = np.asarray(y), np.asarray(target)
-    classes = y.argmax(axis=axis)
+    classes = y.argmax(axis=class_axis(y, axis))
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"target: expected class numbers of an integer type, got {target.dtype}")
     if classes.shape != target.shape:
         raise ValueError(
             f"target: must have y's shape without its class axis, {classes.shape}, got {target.shape}"
         )
-    counts = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
+    counts = counted(target, ignore_index)
     return float(np.mean((classes == target)[counts])) if counts.any() else float("nan")

@@ -1,9 +1,12 @@
 """Optimizers: from gradients to new parameters."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from ..checks import as_callable, as_real
+from ..geometry import as_integer
 from ..nn.layer import Layer
-from .checks import as_callable, as_real
 from .interrupts import uninterrupted
 
 __all__ = ["SGD", "Adam"]
@@ -65,6 +68,8 @@ class Optimizer:
     def planned(self, grads, factor=1.0):
         """What a step would write, with nothing written yet: see `commit`."""
         parameters = self.layer.parameters
+        if not isinstance(grads, Mapping):
+            raise TypeError(f"grads: expected a dict of names to arrays, got {type(grads).__name__}")
         self._check(grads, parameters)
         new, state = {}, {slot: {} for slot in self.slots}
         rate = self.lr * as_real(factor, "factor", 0)
@@ -147,6 +152,8 @@ class Optimizer:
             Where it is that of another kind of optimizer or of other parameters; then nothing has changed.
         """
         own = self.state_dict()
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state: expected what state_dict gives, got {type(state).__name__}")
         if state.get("kind") != own["kind"]:
             raise ValueError(f"state: is that of {state.get('kind')}, needed {own['kind']}")
         problems = [f"missing: {name}" for name in own if name not in state]
@@ -162,9 +169,11 @@ class Optimizer:
             slot: {name: np.array(state[f"{slot}/{name}"], array.dtype) for name, array in arrays.items()}
             for slot, arrays in self._state.items()
         }
-        self._state, self.steps = restored, int(state["steps"])
-        for name in self.settings:
-            setattr(self, name, float(state[name]))
+        steps = as_integer(state["steps"], 'state["steps"]', 0)
+        settings = {name: as_real(state[name], f"state[{name!r}]", 0) for name in self.settings}
+        self._state, self.steps = restored, steps
+        for name, value in settings.items():
+            setattr(self, name, value)
         return self
 
     def __repr__(self):
@@ -180,43 +189,45 @@ def _wide(array):
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum.
 
-    ``v = momentum*v + grad``, then ``parameter = (1 - lr*weight_decay)*parameter - lr*v``.
+        ``v = momentum*v + grad``, then ``parameter = (1 - lr*weight_decay)*parameter - lr*v``.
 
-    Parameters
-    ----------
-    layer : dsconv.nn.Layer
-        Whose parameters change, in place.
-    lr : float
-        At least 0.
-    momentum : float, optional
-        From 0 to less than 1.
-    weight_decay : float, optional
-        At least 0; decoupled from the gradient.
-    only : callable, optional
-        ``only(name)`` says whether a parameter is trained; all are if not given.
+        Parameters
+        ----------
+        layer : dsconv.nn.Layer
+            Whose parameters change, in place.
+        lr : float
+            At least 0.
+        momentum : float, optional
+            From 0 to less than 1.
+        weight_decay : float, optional
+            At least 0; decoupled from the gradient.
+        only : callable, optional
+            ``only(name)`` says whether a parameter is trained; all are if not given.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For a number out of range, or where no parameter is chosen.
+        Raises
+        ------
+        ValueError, TypeError
+            For a number out of range, or where no parameter is chosen.
 
-    References
-    ----------
-    .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning",
-       ICML 2013.
+        References
+        ----------
+        .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning",
+           ICML 2013.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dsconv import nn
-    >>> from dsconv.training import SGD
-    >>> layer = nn.Linear(1, 1, bias=False)
-    >>> layer.weight[...] = 1
-    >>> optimizer = SGD(layer, 0.5, momentum=0.9)
-    >>> for _ in range(2):
-    ...     optimizer.step({"weight": np.ones((1, 1))})
-    >>> round(float(layer.weight[0, 0]), 6)
-    -0.45
+        Examples
+        --------
+        >>> from collections.abc import Mapping
+
+    import numpy as np
+        >>> from dsconv import nn
+        >>> from dsconv.training import SGD
+        >>> layer = nn.Linear(1, 1, bias=False)
+        >>> layer.weight[...] = 1
+        >>> optimizer = SGD(layer, 0.5, momentum=0.9)
+        >>> for _ in range(2):
+        ...     optimizer.step({"weight": np.ones((1, 1))})
+        >>> round(float(layer.weight[0, 0]), 6)
+        -0.45
     """
 
     settings = ("lr", "momentum", "weight_decay")
@@ -238,41 +249,43 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam with decoupled weight decay.
 
-    Parameters
-    ----------
-    layer : dsconv.nn.Layer
-        Whose parameters change, in place.
-    lr : float, optional
-        At least 0.
-    weight_decay : float, optional
-        At least 0. Each step multiplies parameters by ``1 - lr*weight_decay`` [2]_.
-    betas : (float, float), optional
-        How much of the running means of gradients and of their squares is kept, from 0 to less than 1.
-    eps : float, optional
-        Added to the root, more than 0.
-    only : callable, optional
-        ``only(name)`` says whether a parameter is trained; all are if not given.
+        Parameters
+        ----------
+        layer : dsconv.nn.Layer
+            Whose parameters change, in place.
+        lr : float, optional
+            At least 0.
+        weight_decay : float, optional
+            At least 0. Each step multiplies parameters by ``1 - lr*weight_decay`` [2]_.
+        betas : (float, float), optional
+            How much of the running means of gradients and of their squares is kept, from 0 to less than 1.
+        eps : float, optional
+            Added to the root, more than 0.
+        only : callable, optional
+            ``only(name)`` says whether a parameter is trained; all are if not given.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For a number out of range, or where no parameter is chosen.
+        Raises
+        ------
+        ValueError, TypeError
+            For a number out of range, or where no parameter is chosen.
 
-    References
-    ----------
-    .. [1] D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, arXiv:1412.6980.
-    .. [2] I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv:1711.05101.
+        References
+        ----------
+        .. [1] D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, arXiv:1412.6980.
+        .. [2] I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv:1711.05101.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dsconv import nn
-    >>> from dsconv.training import Adam
-    >>> layer = nn.Linear(1, 1, bias=False, dtype=float)
-    >>> layer.weight[...] = 1
-    >>> Adam(layer, 0.125).step({"weight": np.full((1, 1), 1e4)})
-    >>> round(float(layer.weight[0, 0]), 6)
-    0.875
+        Examples
+        --------
+        >>> from collections.abc import Mapping
+
+    import numpy as np
+        >>> from dsconv import nn
+        >>> from dsconv.training import Adam
+        >>> layer = nn.Linear(1, 1, bias=False, dtype=float)
+        >>> layer.weight[...] = 1
+        >>> Adam(layer, 0.125).step({"weight": np.full((1, 1), 1e4)})
+        >>> round(float(layer.weight[0, 0]), 6)
+        0.875
     """
 
     slots = ("first", "second")

@@ -7,8 +7,8 @@ of 10.
 
 from math import cos, pi
 
+from ..checks import as_callable, as_real
 from ..geometry import as_integer
-from .checks import as_callable, as_real
 
 __all__ = ["constant_schedule", "cosine_schedule", "step_schedule", "warm_up"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .checks import as_real
+from ..checks import as_real
 from .interrupts import uninterrupted
 
 __all__ = ["DivergenceError"]
