@@ -1,6 +1,7 @@
 """Weights and networks in and out of files, and from other libraries' names and layouts into layers.
 
-Weights are read without the libraries that wrote them; ONNX files need the package onnx. No file can run code.
+Weights are read without the libraries that wrote them; ONNX files need the package onnx.
+No file can run code.
 
 >>> import os, tempfile
 >>> import numpy as np
