@@ -5,6 +5,8 @@
 #include "../vec.h"
 #include "walk.h"
 
+#define SQUARES_AHEAD 4
+
 /* target[c * target_row + r] = source[r * source_row + c] for one LANES x LANES square. */
 static void transpose_square(const real *source, dsc_int source_row, real *target, dsc_int target_row)
 {
@@ -46,6 +48,15 @@ static dsc_int next_square(dsc_int at, dsc_int count)
     return at + LANES < count ? at_most(at + LANES, count - LANES) : count;
 }
 
+/* A square, while squares of the same rows are asked for: weights come from far, and so many runs at once are not foreseen. */
+static void transpose_announced(const real *source, dsc_int source_row, real *target, dsc_int target_row)
+{
+    UNROLL
+    for (int i = 0; i < LANE_COUNT; ++i)
+        __builtin_prefetch(source + i * source_row + SQUARES_AHEAD * LANES, 0, 2);
+    transpose_square(source, source_row, target, target_row);
+}
+
 /* At least a square of rows and of columns, columns dense. Rows that share an alignment are loaded by whole lines: where they
  * are a page apart, they compete for one set of the first-level cache, which holds fewer lines than a square has rows. */
 static void transpose_squares(const real *source, dsc_int source_row, dsc_int rows, dsc_int columns, real *target,
@@ -57,7 +68,7 @@ static void transpose_squares(const real *source, dsc_int source_row, dsc_int ro
         const real *row = source + r * source_row;
         transpose_square(row, source_row, target + r, width);
         for (dsc_int c = LANES < columns ? at_most(skip, columns - LANES) : columns; c < columns; c = next_square(c, columns))
-            transpose_square(row + c, source_row, target + c * width + r, width);
+            transpose_announced(row + c, source_row, target + c * width + r, width);
     }
     for (dsc_int c = 0; c < columns && rows < width; ++c)
         for (dsc_int r = rows; r < width; ++r)
