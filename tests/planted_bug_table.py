@@ -29,6 +29,7 @@ WINDOW, FOLD, FORMATS = "kernels/window.h", "kernels/depthwise_fold.h", "kernels
 WEIGHTS, WEIGHTS_TILE = "kernels/depthwise_weights.h", "kernels/weights_tile.h"
 PRODUCTS, REDUCTION = "kernels/pointwise_weights.h", "kernels/reduction.h"
 TILE, ROLLING = "kernels/depthwise_tile.h", "kernels/depthwise_rolling.h"
+HALVING, PHASES = "kernels/depthwise_halving.h", "kernels/depthwise_phases.h"
 INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
 MARCHING, CHANNELS = "kernels/depthwise_marching.h", "kernels/channel_taps.h"
@@ -83,18 +84,91 @@ BUGS = [
         "v_store_masked(target, sum, v_mask(0, left))",
         "v_store_masked(target, sum, v_mask(0, left - 1))",
     ),
-    Bug("rolling skips a border row", ROLLING, "if (r >= t->row_first)", "if (r > t->row_first)"),
+    # the baseline pads strips: borders of rolling tiles are those of the other sets
+    Bug("rolling skips a border row", ROLLING, "if (r >= t->row_first)", "if (r > t->row_first)", isa="avx2"),
     Bug(
         "rolling forgets the last row",
         ROLLING,
         "if (t->rows + r < t->row_last)",
         "if (t->rows + r + 1 < t->row_last)",
+        isa="avx2",
     ),
     Bug(
-        "rolling forgets the last odd tap",
-        ROLLING,
+        "halving forgets the last odd tap",
+        HALVING,
         "if (c + 1 < t->column_last)",
         "if (c + 2 < t->column_last)",
+        isa="avx2",
+    ),
+    Bug(
+        "halving shifts too far",
+        "vec.h",
+        "#define FROM_1(i) ((i) + 1)",
+        "#define FROM_1(i) ((i) + 2)",
+        isa="avx2",
+    ),
+    Bug(
+        "halving loses the last row",
+        HALVING,
+        "if (2 * (t->rows + step) < t->row_last)",
+        "if (2 * (t->rows + step) + 1 < t->row_last)",
+        isa="avx2",
+    ),
+    Bug(
+        "rows apart end early",
+        "kernels/depthwise_apart.h",
+        "end = at_most(t->row_last - first, t->kernel_rows)",
+        "end = at_most(t->row_last - first - 1, t->kernel_rows)",
+    ),
+    Bug(
+        "pairs share the first plane's taps",
+        "kernels/depthwise_paired.h",
+        "*second = t.taps + other * t.taps_plane",
+        "*second = t.taps + plane * t.taps_plane",
+        isa="avx512",
+    ),
+    Bug(
+        "the odd plane of a pair is another's",
+        "kernels/depthwise_paired.h",
+        "at_most(plane + 1, t.planes - 1)",
+        "at_most(plane + 1, t.planes)",
+        isa="avx512",
+    ),
+    Bug(
+        "phases of two rows taken for one's",
+        PHASES,
+        "w->place[1] != all->window[0].place[1]",
+        "w->place[1] < 0",
+        isa="avx2",
+        ops=INPUT_GRADIENT,
+    ),
+    Bug(
+        "last outputs of zipped phases dropped",
+        PHASES,
+        "w->outputs = at_most(all->count * t->width, outputs - all->count * done);",
+        "w->outputs = at_most(all->count * t->width, outputs - all->count * done) - 1;",
+        isa="avx2",
+        ops=TRANSPOSED,
+    ),
+    Bug(
+        "a phase of three joined wrongly",
+        "vec.h",
+        "JOINED(i, n) / 3 + JOINED(i, n) % 3 * LANE_COUNT : 0)",
+        "JOINED(i, n) / 3 : 0)",
+        isa="avx2",
+        ops=TRANSPOSED,
+    ),
+    Bug(
+        "a phase of three split wrongly",
+        "vec.h",
+        "THIRD(i, n) - LANE_COUNT)",
+        "THIRD(i, n) - LANE_COUNT - 1)",
+    ),
+    Bug(
+        "strip masks begin late",
+        "kernels/strip.h",
+        "v_mask(first - at, last - at)",
+        "v_mask(first - at + 1, last - at)",
     ),
     Bug("odd pixels instead of even", FORMATS, "v_even(v_load", "v_odd(v_load"),
     Bug(
@@ -156,7 +230,19 @@ BUGS = [
         "source + i, m->width - i, target, whole",
         "source, m->width - i, target, whole",
     ),
-    Bug("weights of the last rows", "kernels/transpose.h", "c = r < full ? squares : 0", "c = squares"),
+    Bug(
+        "the last square does not end with the columns",
+        "kernels/transpose.h",
+        "at_most(at + LANES, count - LANES)",
+        "at + LANES",
+        check="C tests",
+    ),
+    Bug(
+        "few pixels forget partial sums",
+        SEPARABLE,
+        "if (m.resume)\n            transpose(y",
+        "if (0)\n            transpose(y",
+    ),
     Bug("depth and band swapped", "kernels/walk.h", "c.depth = item % c.depths", "c.depth = item % c.bands"),
     # ---- one kernel set, the Python side, threads
     Bug(
