@@ -274,8 +274,19 @@ args, kwargs, shape = {
 }[name]
 kwargs["data_format"] = data_format
 out = np.empty(shape, "f4") if what == "scratch" else None
+
+# what was freed before could hold a small scratch: fill it until the process has to grow for each block
+filling = []
+def fill_what_was_freed():
+    grown = 0
+    while grown < 4:
+        before = status("VmSize")
+        filling.append(bytearray(32 << 10))
+        grown = grown + 1 if status("VmSize") > before else 0
+
 limits = resource.getrlimit(resource.RLIMIT_AS)
 for turn in range(3):
+    fill_what_was_freed()
     # less than the scratch, which is new and so not among what was freed before
     resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + (16 << 10), limits[1]))
     try:
