@@ -126,6 +126,7 @@ BUGS = [
         "*second = t.taps + other * t.taps_plane",
         "*second = t.taps + plane * t.taps_plane",
         isa="avx512",
+        check="C tests",
     ),
     Bug(
         "the odd plane of a pair is another's",
@@ -133,6 +134,7 @@ BUGS = [
         "at_most(plane + 1, t.planes - 1)",
         "at_most(plane + 1, t.planes)",
         isa="avx512",
+        check="C tests",
     ),
     Bug(
         "phases of two rows taken for one's",
