@@ -128,7 +128,7 @@ typedef struct {
     dsc_int band_rows, column_width;   /* size of one tile, in output rows and columns */
     dsc_int strip_rows, strip_pitch;   /* planar depthwise: rows of scratch and elements in each, 0: none */
     dsc_int mixing_block;              /* depthwise channels that one pointwise pass sums over */
-    dsc_int group, groups;             /* depthwise alone: output channels of an item, and how many such groups */
+    dsc_int group, groups;             /* output channels of an item, and how many such groups */
     dsc_int tap_rows, tap_columns;     /* weight gradients: taps of an item */
     dsc_int levels;                    /* weight gradients: partial sums that wait for their partner */
     int path;

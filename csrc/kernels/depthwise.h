@@ -176,14 +176,14 @@ static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_
                              dsc_int count, const epilogue *finish, real *y, dsc_int y_row, dsc_int y_column)
 {
     const dsc_int row = p->e.kernel[2] * LANES, step[3] = {p->e.kernel[1] * row, row, LANES};
-    const dsc_int taps = p->e.kernel[0] * step[0], vector = first / LANES;
+    const dsc_int taps = p->e.kernel[0] * step[0], vector = divide_up(first, LANES);
     window w;
     pack_channels(p, t->image, packed);
     for (window_cursor at = first_window(p, t); next_window(p, t, &at, &w);) {
         channel_region r = {
             .e = &w.e, .x = (const real *)p->x.data + t->image * p->x.batch + first * p->x.channel, .x_step = p->x.step,
             .taps = packed->taps + vector * taps + first_tap_of(&w, step), .tap_vector = taps, .in_order = !p->e.transposed,
-            .bias = packed->bias + vector * LANES, .skip = packed->skip, .channels = count,
+            .bias = packed->bias + vector * LANES, .skip = first == 0 ? packed->skip : 0, .channels = count,
             .depth = w.first[0], .row = w.first[1], .rows = w.count[1], .column = w.first[2], .columns = w.count[2],
             .y = y + w.place[1] * y_row + w.place[2] * y_column, .y_row = y_row * w.spacing[1],
             .y_column = y_column * w.spacing[2], .spread = w.spacing[2] > 1 && !p->mixing.data, .finish = finish,
@@ -230,12 +230,14 @@ static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int be
     item_cursor c = item_at(p, plan, plan->groups, begin);
     for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
         output_tile t = tile_of(p, plan, &c);
-        dsc_int channel = c.channel * plan->group, count = at_most(plan->group, p->outputs - channel);
+        /* Where the first vector is of fewer channels, so is the first group. */
+        const dsc_int skip = interleaved ? packed.skip : 0, channel = at_least(c.channel * plan->group - skip, 0);
+        const dsc_int count = at_most((c.channel + 1) * plan->group - skip, p->outputs) - channel;
         char *place = element_of(p, y->data, c.image * y->batch + channel * y->channel + t.depth * y->step[0] +
                                                  t.row * y->step[1] + t.column * y->step[2]);
         real *target = (real *)place;
         if (interleaved)
-            depthwise_pixels(p, &t, &packed, 0, p->channels, &finish, target, y->step[1], y->step[2]);
+            depthwise_pixels(p, &t, &packed, channel, count, &finish, target, y->step[1], y->step[2]);
         else if (!is_native(p))
             convert_tile(p, plan, &t, channel, &finish, place, scratch);
         else

@@ -15,6 +15,7 @@
 #define FOLD_ROWS 16                  /* a piece of a padded plane */
 #define FOLD_COLUMNS 512
 #define STORED_TILE (1 << 14)          /* outputs of a tile that is kept as reals before it is stored */
+#define TILES_EVEN 8                  /* items a thread, at least, that need not be equally many for each */
 #define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
 
 static double kernel_volume(const dsc_extent *e)
@@ -165,6 +166,46 @@ static dsc_int group_of(const dsc_problem *p, const dsc_extent *e, const dsc_pla
     return at_most(at_least((dsc_int)(GROUP_WORK / (work * TILE_ROWS / (double)apart)), 1), p->outputs);
 }
 
+/* At least so many pieces of each of `wholes`, at most `most`: as many that every thread gets equally many, or very many. */
+static dsc_int share_pieces(const dsc_problem *p, dsc_int wholes, dsc_int pieces, dsc_int most)
+{
+    while (pieces < most && wholes * pieces < TILES_EVEN * p->threads && wholes * pieces % p->threads != 0)
+        ++pieces;
+    return pieces;
+}
+
+static void share_rows(const dsc_problem *p, dsc_int rows, dsc_plan *plan)
+{
+    plan->band_rows = at_most(rows * stride_of_phases(p, 1), p->e.out[1]);
+    plan->bands = divide_up(p->e.out[1], plan->band_rows);
+}
+
+static void share_vectors(const dsc_problem *p, dsc_int tiles, dsc_plan *plan)
+{
+    const dsc_int channels = p->outputs + lanes_to_skip(p), vectors = divide_up(channels, LANES);
+    plan->group = LANES * divide_up(vectors, share_pieces(p, tiles, 1, vectors));
+    plan->groups = divide_up(channels, plan->group);
+}
+
+/* Where items are few, equally many for each thread: of planes; where channels are dense, of rows if they have enough that
+ * do not read each other's input, else of vectors of channels. */
+static void share_depthwise(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan)
+{
+    const dsc_int planes = p->batch * p->e.out[0] * plan->columns, tiles = planes * plan->bands;
+    if (p->threads == 1 || tiles * plan->groups == 0)
+        return;
+    if (plan->path != INTERLEAVED) {
+        plan->group = divide_up(p->outputs, share_pieces(p, tiles, plan->groups, p->outputs));
+        plan->groups = divide_up(p->outputs, plan->group);
+    } else if (share_pieces(p, tiles, 1, 2) > 1) {
+        const dsc_int bands = share_pieces(p, planes, plan->bands, e->out[1]), rows = divide_up(e->out[1], bands);
+        if (e->dilation[1] == 1 && rows >= e->kernel[1] && bands > plan->bands)
+            share_rows(p, rows, plan);
+        else
+            share_vectors(p, tiles, plan);
+    }
+}
+
 /* Under a padding mode the gradient of x is computed on the padded plane, a piece of it at a time, and added up: one item
  * does a whole plane. */
 static void plan_fold(const dsc_problem *p, dsc_plan *plan)
@@ -188,6 +229,7 @@ static void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
     set_tiles(p, plan);
     plan->group = group_of(p, &e, plan, work);
     plan->groups = plan->group ? divide_up(p->outputs, plan->group) : 0;
+    share_depthwise(p, &e, plan);
     plan->items = p->batch * plan->groups * p->e.out[0] * plan->bands * plan->columns;
     plan->work = (work + 8) * output_volume(&p->e) * (double)p->batch * (double)p->outputs;
     if (p->fold)

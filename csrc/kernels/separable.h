@@ -14,6 +14,9 @@
 #define FEW_PIXELS 256     /* that are rows of the product, and are transposed, in a planar tile */
 #define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
+#define PART_OUTPUTS 32    /* fewer are not worth reading all pixels once more */
+#define PART_PIXELS 512    /* planes of more are shared among threads by rows */
+#define PART_TAPS 4        /* multiply-adds of a depthwise stage that take as long as reading a weight once more */
 
 static bool is_pointwise(const dsc_problem *p)
 {
@@ -59,22 +62,46 @@ static dsc_int group_columns(dsc_int depth)
 
 static void plan_separable_tiles(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int pixels)
 {
+    const dsc_int planes = p->batch * e->out[0] * plan->groups;
     if (e->out[2] <= pixels) {
-        dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1));
-        while (bands < e->out[1] && p->batch * e->out[0] * bands < p->threads)
-            bands = at_most(2 * bands, e->out[1]);
+        const dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1)), rows = divide_up(e->out[1], bands);
         plan->column_width = e->out[2];
-        plan->band_rows = divide_up(e->out[1], bands);
-        if (bands > 2 && plan->band_rows > TILE_ROWS)
-            plan->band_rows -= plan->band_rows % TILE_ROWS;
+        plan->band_rows = bands > 2 && rows > TILE_ROWS ? rows - rows % TILE_ROWS : rows;
+        plan->band_rows = divide_up(e->out[1], share_pieces(p, planes, divide_up(e->out[1], plan->band_rows), e->out[1]));
     } else {
         plan->band_rows = e->out[1] >= TILE_ROWS && pixels >= 2 * TILE_ROWS * LANES ? TILE_ROWS : 1;
         plan->column_width = at_least(pixels / plan->band_rows / LANES * LANES, LANES);
-        dsc_int pieces = divide_up(e->out[2], plan->column_width);
-        while (e->out[1] <= plan->band_rows && p->batch * e->out[0] * pieces < p->threads &&
-               plan->column_width > 4 * LANES)
-            pieces *= 2, plan->column_width = round_up(divide_up(e->out[2], pieces), LANES);
+        const dsc_int pieces = share_pieces(p, planes * divide_up(e->out[1], plan->band_rows),
+                                            divide_up(e->out[2], plan->column_width), divide_up(e->out[2], 4 * LANES));
+        if (p->threads > 1)
+            plan->column_width = round_up(divide_up(e->out[2], pieces), LANES);
     }
+}
+
+/* Outputs of an item. Where planes are small, threads share out outputs rather than pixels: each transposes its own weights
+ * only, and reads no others. */
+static void plan_outputs(const dsc_problem *p, dsc_plan *plan)
+{
+    const dsc_int planes = p->batch * p->e.out[0], pixels = p->e.out[1] * p->e.out[2];
+    dsc_int parts = p->threads;
+    bool shares = parts > 1 && planes < parts && pixels <= PART_PIXELS && p->outputs >= parts * PART_OUTPUTS;
+    if (!is_pointwise(p))
+        shares = shares && kernel_volume(&p->e) * (double)(p->e.in[1] * p->e.in[2]) <= (double)(PART_TAPS * p->outputs);
+    plan->group = shares ? round_up(divide_up(p->outputs, parts), LANES) : p->outputs;
+    plan->groups = plan->group ? divide_up(p->outputs, plan->group) : 1;
+}
+
+/* The call for one group of outputs. */
+static dsc_problem part_of(const dsc_problem *p, const dsc_plan *plan, dsc_int group)
+{
+    dsc_problem part = *p;
+    const dsc_int first = group * plan->group;
+    part.outputs = at_most(plan->group, p->outputs - first);
+    part.y.data = element_of(p, p->y.data, first * p->y.channel);
+    part.mixing.data = element_of(p, p->mixing.data, first * p->mixing.row);
+    if (p->mixing_bias.data)
+        part.mixing_bias.data = element_of(p, p->mixing_bias.data, first * p->mixing_bias.step);
+    return part;
 }
 
 static void plan_separable(const dsc_problem *p, dsc_plan *plan)
@@ -84,6 +111,7 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
     dsc_int block = is_native(p) ? at_most(mixed_channels(p), MIXING_MOST) : mixed_channels(p);
     dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), PIXELS_MOST);
     *plan = (dsc_plan){.mixing_block = block};
+    plan_outputs(p, plan);
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
     plan_separable_tiles(p, &e, plan, at_least(pixels, LANES));
     if (!is_pointwise(p))
@@ -94,7 +122,7 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
     plan->scratch += (size_t)(panel + (block + 1) * group_columns(block) + FEW_PIXELS * MIX_VECTORS * LANES) * sizeof(real) + 192;
     if (!is_native(p))
         plan->scratch += conversion_bytes(block, group_columns(block));
-    plan->items = p->batch * p->e.out[0] * plan->bands * plan->columns;
+    plan->items = p->batch * plan->groups * p->e.out[0] * plan->bands * plan->columns;
     plan->work = output_volume(&p->e) * (double)p->batch * (double)mixed_channels(p) *
                  ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(&e)));
 }
@@ -359,13 +387,14 @@ static void run_separable(const dsc_problem *p, const dsc_plan *plan, dsc_int be
 {
     epilogue inner = make_epilogue(p->taps_activation), outer = make_epilogue(p->mixing_activation);
     separable_scratch scratch = lay_out(p, plan, memory);
-    item_cursor c = item_at(p, plan, 1, begin);
+    item_cursor c = item_at(p, plan, plan->groups, begin);
     for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
-        output_tile t = tile_of(p, plan, &c);
+        const output_tile t = tile_of(p, plan, &c);
+        const dsc_problem part = part_of(p, plan, c.channel);
         if (channels_dense(p))
-            run_interleaved_tile(p, plan, &t, &scratch, &inner, &outer);
+            run_interleaved_tile(&part, plan, &t, &scratch, &inner, &outer);
         else
-            run_planar_tile(p, plan, &t, &scratch, &inner, &outer);
+            run_planar_tile(&part, plan, &t, &scratch, &inner, &outer);
     }
 }
 
