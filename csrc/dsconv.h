@@ -126,6 +126,7 @@ static inline bool dsc_stopped(const dsc_problem *p)
 typedef struct {
     dsc_int items, bands, columns;     /* bands x columns tiles of an output plane */
     dsc_int band_rows, column_width;   /* size of one tile, in output rows and columns */
+    dsc_int slices;                    /* of depth in a tile, 0: one */
     dsc_int strip_rows, strip_pitch;   /* planar depthwise: rows of scratch and elements in each, 0: none */
     dsc_int mixing_block;              /* depthwise channels that one pointwise pass sums over */
     dsc_int group, groups;             /* output channels of an item, and how many such groups */

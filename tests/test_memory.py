@@ -281,7 +281,7 @@ def fill_what_was_freed():
     grown = 0
     while grown < 4:
         before = status("VmSize")
-        filling.append(bytearray(32 << 10))
+        filling.append(bytearray(12 << 10))
         grown = grown + 1 if status("VmSize") > before else 0
 
 limits = resource.getrlimit(resource.RLIMIT_AS)

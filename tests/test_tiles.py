@@ -72,3 +72,67 @@ def test_few_pixels(isa, channels):
         for outputs in (16, 49, 100):
             x, p = integers(rng, channels, *sizes), integers(rng, outputs, channels)
             check("pointwise_conv2d", x, p, integers(rng, outputs), activation="relu")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+@pytest.mark.parametrize("channels", [64, 80, 100])
+def test_dense_channels_at_any_alignment(isa, channels, dtype):
+    """Results that are aligned alike in every pixel begin with a vector of fewer channels."""
+    rng = np.random.default_rng(channels)
+    x, w = integers(rng, 5, 9, channels, dtype=dtype), integers(rng, channels, 1, 3, 3, dtype=dtype)
+    expected = reference.depthwise_conv2d(x, w, padding=1, data_format="channels_last")
+    for offset in range(17):
+        memory = np.zeros(x.size + 32, dtype)
+        out = memory[offset : offset + x.size].reshape(x.shape)
+        for threads in (1, 2, 3):
+            with ds.num_threads(threads):
+                ds.depthwise_conv2d(x, w, padding=1, data_format="channels_last", out=out)
+            np.testing.assert_array_equal(out, expected, err_msg=f"{offset} elements, {threads} threads")
+        assert not memory[:offset].any() and not memory[offset + x.size :].any()
+
+
+SHARED = {
+    "outputs of a small plane": ("separable_conv2d", (300, 7, 7), 3, 200, {}),
+    "outputs of a pixel": ("pointwise_conv2d", (300, 1, 1), None, 1000, {}),
+    "outputs of some pixels": ("pointwise_conv2d", (90, 14, 14), None, 130, {}),
+    "odd rows": ("separable_conv2d", (64, 29, 31), 3, 64, {}),
+    "columns": ("separable_conv1d", (64, 3001), 9, 64, {}),
+    "planes": ("depthwise_conv2d", (33, 40, 41), 3, None, {}),
+    "channels of one row": ("depthwise_conv1d", (200, 700), 31, None, {}),
+    "channels of dilated rows": ("depthwise_conv2d", (72, 33, 35), 3, None, {"dilation": 6}),
+    "transposed": ("depthwise_conv_transpose2d", (48, 21, 23), 4, None, {"stride": 2}),
+    "complex": ("separable_conv2d", (40, 30, 31), 3, 60, {"dtype": np.complex64}),
+    "half": ("depthwise_conv2d", (40, 60, 61), 3, None, {"dtype": np.float16}),
+}
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("name", SHARED)
+def test_threads_share(isa, name, data_format):
+    """However a call is shared among threads, the same bits come out, and they are right."""
+    function, shape, kernel, outputs, options = SHARED[name]
+    options = dict(options)
+    dtype = np.dtype(options.pop("dtype", np.float32))
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal(shape).astype(dtype)
+    args = [x] if data_format == "channels_first" else [np.ascontiguousarray(np.moveaxis(x, 0, -1))]
+    if kernel:
+        args.append(rng.standard_normal((shape[0], 1) + (kernel,) * (len(shape) - 1)).astype(dtype))
+    if outputs:
+        args.append(rng.standard_normal((outputs, shape[0])).astype(dtype))
+    if kernel and "transpose" not in function:
+        options["padding"] = "same"
+    call = lambda module: getattr(module, function)(*args, data_format=data_format, **options)  # noqa: E731
+    before = _core.set_parallel_threshold(0)
+    try:
+        results = []
+        for threads in (1, 2, 3, 5):
+            with ds.num_threads(threads):
+                results.append(call(ds))
+    finally:
+        _core.set_parallel_threshold(before)
+    wide = [each.astype(np.result_type(dtype, np.float64)) for each in args]
+    exact = getattr(reference, function)(*wide, data_format=data_format, **options)
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+    np.testing.assert_allclose(results[0], exact, rtol=0, atol=float(np.abs(exact).max()) * 8 * np.finfo(dtype).eps)

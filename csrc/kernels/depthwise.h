@@ -8,8 +8,7 @@
 /* Where the planes of a tile's depthwise results go. */
 typedef struct { real *y; dsc_int plane, row, column; const epilogue *finish; } plane_target;
 
-/* Depthwise output channel o of a tile, and the `planes` - 1 after it if every input channel has one output. A complex
- * channel is two outputs: first all its real parts, then the imaginary ones. */
+/* Depthwise output channel o of a tile, and the `planes` - 1 after it if every input channel has one output. */
 static plane_region region_of(const dsc_problem *p, const window *w, dsc_int o, dsc_int planes, const plane_target *target)
 {
     static const real zero = 0;
@@ -29,42 +28,6 @@ static plane_region region_of(const dsc_problem *p, const window *w, dsc_int o, 
         .y = target->y + w->place[1] * target->row + w->place[2] * target->column,
         .y_row = target->row * w->spacing[1], .y_column = target->column * w->spacing[2], .finish = target->finish,
     };
-}
-
-/* The taps of one input part, as reals that give one output part. */
-static void convert_taps(const plane_region *r, const char *taps, int in, int out, real *target)
-{
-    const dsc_problem *p = r->p;
-    const dsc_int *kernel = r->e->kernel, *step = r->tap_step;
-    real sign = p->parts == 2 && factor_negative(p, in, out) ? -1 : 1;
-    taps = element(p, taps, factor_part(in, out));
-    for (dsc_int k = 0; k < kernel[0]; ++k)
-        for (dsc_int j = 0; j < kernel[1]; ++j, target += kernel[2]) {
-            fetch(p, target, element(p, taps, k * step[0] + j * step[1]), step[2], kernel[2]);
-            for (dsc_int i = 0; sign < 0 && i < kernel[2]; ++i)
-                target[i] = -target[i];
-        }
-}
-
-/* Replace what the region of one output reads by its twin in reals: for one part of complex numbers, the two parts of
- * every summand and the taps that give it. `memory`: of taps_bytes. */
-static void convert_region(plane_region *r, const window *w, dsc_int o, int part, dsc_int step[3], real *memory)
-{
-    const dsc_problem *p = r->p;
-    const dsc_int volume = r->e->kernel[0] * r->e->kernel[1] * r->e->kernel[2];
-    dsc_int c = o / p->multiplier, m = o % p->multiplier;
-    const char *taps = element(p, p->taps.data, w->image * p->taps.batch + c * p->taps.channel +
-                                                    m * p->taps.multiplier + first_tap_of(w, p->taps.step));
-    const char *bias = p->taps_bias.data;
-    memory[0] = bias ? fetch_one(p, element(p, bias, w->image * p->taps_bias.batch + o * p->taps_bias.step + part)) : 0;
-    for (dsc_int s = 0; s < p->summands; ++s)
-        for (int in = 0; in < p->parts; ++in)
-            convert_taps(r, element(p, taps, s * p->taps.multiplier), in, part,
-                         memory + 1 + (s * p->parts + in) * volume);
-    r->bias = memory, r->taps = memory + 1;
-    r->summands = p->summands * p->parts, r->taps_summand = volume, r->filled = part > 0;
-    step[0] = r->e->kernel[1] * r->e->kernel[2], step[1] = r->e->kernel[2], step[2] = 1;
-    r->tap_step = step;
 }
 
 /* Outputs that no tap reaches. */
@@ -108,20 +71,6 @@ static void finish_planes(const output_tile *t, const plane_target *target, dsc_
             finish_later(target->finish, target->y + plane * target->plane + row * target->row, target->column, t->columns);
 }
 
-/* The parts of depthwise output channels [first, first + count) of a window, each a plane of reals. */
-static void convert_planes(const dsc_problem *p, const dsc_plan *plan, const window *w, dsc_int first, dsc_int count,
-                           plane_target target, void *scratch)
-{
-    dsc_int step[3];
-    for (dsc_int plane = 0; plane < count; ++plane, target.y += target.plane) {
-        dsc_int o = (first + plane) / p->parts;
-        plane_region r = region_of(p, w, o, 1, &target);
-        convert_region(&r, w, o, (int)((first + plane) % p->parts), step, scratch);
-        r.filled = r.filled && plane > 0;
-        run_planes(p, plan, &r, (char *)scratch + taps_bytes(p));
-    }
-}
-
 /* The windows of all phases of the columns that begin with `w`, if there is a tile for them; `at` then moves past them. */
 static bool run_phases(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, const window *w, window_cursor *at,
                        dsc_int first, dsc_int count, plane_target target)
@@ -153,10 +102,6 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
     for (window_cursor at = first_window(p, t); next_window(p, t, &at, &w);) {
         dsc_int together = planes_together(p, plan, &w);
         plane_target here = target;
-        if (!is_native(p)) {
-            convert_planes(p, plan, &w, first, count, target, scratch);
-            continue;
-        }
         if (run_phases(p, plan, t, &w, &at, first, count, target))
             continue;
         for (dsc_int done = 0, planes; done < count; done += planes, here.y += planes * here.plane) {
@@ -167,7 +112,7 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
                 finish_planes(t, &here, planes);
         }
     }
-    if (p->e.transposed || !is_native(p))
+    if (p->e.transposed)
         finish_planes(t, &target, count);
 }
 
@@ -192,25 +137,6 @@ static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_
             r.tap_step[axis] = step[axis] * w.tap_sign[axis];
         depthwise_channels(&r);
     }
-}
-
-/* Planes of reals, one for each part of an output channel, to where y is. */
-static void store_planes(const dsc_problem *p, const real *plane, dsc_int part, dsc_int pitch, dsc_int rows,
-                         dsc_int columns, char *y)
-{
-    for (dsc_int row = 0; row < rows; ++row)
-        put(p, element_of(p, y, row * p->y.step[1]), p->y.step[2], plane + row * pitch, part, columns);
-}
-
-/* One output channel of a tile whose results are not stored as reals. */
-static void convert_tile(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, dsc_int channel,
-                         const epilogue *finish, char *y, void *scratch)
-{
-    const dsc_int plane = plan->band_rows * plan->column_width;
-    real *tile = scratch;
-    depthwise_planes(p, plan, t, channel * p->parts, p->parts, (plane_target){tile, plane, t->columns, 1, finish},
-                     tile + p->parts * plane);
-    store_planes(p, tile, plane, t->columns, t->rows, t->columns, y);
 }
 
 #include "depthwise_fold.h"
@@ -238,8 +164,6 @@ static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int be
         real *target = (real *)place;
         if (interleaved)
             depthwise_pixels(p, &t, &packed, channel, count, &finish, target, y->step[1], y->step[2]);
-        else if (!is_native(p))
-            convert_tile(p, plan, &t, channel, &finish, place, scratch);
         else
             depthwise_planes(p, plan, &t, channel, count,
                              (plane_target){target, y->channel, y->step[1], y->step[2], &finish}, scratch);

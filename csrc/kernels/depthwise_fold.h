@@ -2,9 +2,6 @@
 #ifndef DSCONV_DEPTHWISE_FOLD_H
 #define DSCONV_DEPTHWISE_FOLD_H
 
-/* The plane that is added up: of y itself, or of reals to be stored there. */
-typedef struct { real *y; dsc_int step[3]; } fold_target;
-
 /* One row of a piece of the padded plane, from its column `first`, onto the row of y that was read there. */
 static void fold_row(const dsc_problem *p, const real *row, dsc_int first, dsc_int count, real *y, dsc_int step)
 {
@@ -25,12 +22,12 @@ static void fold_row(const dsc_problem *p, const real *row, dsc_int first, dsc_i
     }
 }
 
-static void clear_plane(const dsc_problem *p, const fold_target *f)
+static void clear_plane(const dsc_problem *p, real *y)
 {
     for (dsc_int depth = 0; depth < p->e.out[0]; ++depth)
         for (dsc_int row = 0; row < p->e.out[1]; ++row)
             for (dsc_int column = 0; column < p->e.out[2]; ++column)
-                f->y[depth * f->step[0] + row * f->step[1] + column * f->step[2]] = 0;
+                y[depth * p->y.step[0] + row * p->y.step[1] + column * p->y.step[2]] = 0;
 }
 
 /* The call on the padded input, all of it that any tap reaches. */
@@ -46,7 +43,7 @@ static dsc_problem padded_problem(const dsc_problem *p)
 
 /* A piece of the padded plane: computed, and added to y. */
 static void fold_piece(const dsc_problem *p, const dsc_problem *padded, const dsc_plan *plan, const output_tile *t,
-                       dsc_int channel, real *piece, void *scratch, const fold_target *f)
+                       dsc_int channel, real *piece, void *scratch, real *y)
 {
     const epilogue linear = make_epilogue(DSC_LINEAR);
     depthwise_planes(padded, plan, t, channel, 1, (plane_target){piece, 0, FOLD_COLUMNS, 1, &linear}, scratch);
@@ -54,46 +51,33 @@ static void fold_piece(const dsc_problem *p, const dsc_problem *padded, const ds
     for (dsc_int row = 0; row < t->rows; ++row) {
         dsc_int source = dsc_source_index(t->row + row - p->e.low[1], p->e.out[1], p->e.mode);
         fold_row(p, piece + row * FOLD_COLUMNS, t->column, t->columns,
-                 f->y + depth * f->step[0] + source * f->step[1], f->step[2]);
+                 y + depth * p->y.step[0] + source * p->y.step[1], p->y.step[2]);
     }
 }
 
-/* `channel`: a part of an output channel. */
-static void fold_plane(const dsc_problem *p, const dsc_plan *plan, dsc_int image, dsc_int channel, const fold_target *f,
-                       real *piece, void *scratch)
+static void fold_plane(const dsc_problem *p, const dsc_plan *plan, dsc_int image, dsc_int channel, real *y, real *piece,
+                       void *scratch)
 {
     const dsc_problem padded = padded_problem(p);
     const dsc_int *out = padded.e.out, rows = at_most(plan->band_rows, FOLD_ROWS);
     const dsc_int columns = at_most(plan->column_width, FOLD_COLUMNS);
     output_tile t = {.image = image};
-    clear_plane(p, f);
+    clear_plane(p, y);
     for (t.depth = 0; t.depth < out[0] && !dsc_stopped(p); ++t.depth)
         for (t.row = 0; t.row < out[1] && !dsc_stopped(p); t.row += rows)
             for (t.column = 0; t.column < out[2] && !dsc_stopped(p); t.column += columns) {
                 t.rows = at_most(rows, out[1] - t.row), t.columns = at_most(columns, out[2] - t.column);
-                fold_piece(p, &padded, plan, &t, channel, piece, scratch, f);
+                fold_piece(p, &padded, plan, &t, channel, piece, scratch, y);
             }
 }
 
 static void run_folded(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
 {
-    const dsc_int *out = p->e.out, *step = p->y.step, volume = out[0] * out[1] * out[2];
-    real *piece = scratch, *planes = piece + FOLD_ROWS * FOLD_COLUMNS;
+    real *piece = scratch;
     for (dsc_int i = begin; i < end && !dsc_stopped(p); ++i) {
-        dsc_int image = i / p->outputs, channel = i % p->outputs;
-        char *y = element_of(p, p->y.data, image * p->y.batch + channel * p->y.channel);
-        if (is_native(p)) {
-            fold_target f = {(real *)y, {step[0], step[1], step[2]}};
-            fold_plane(p, plan, image, channel, &f, piece, planes);
-            continue;
-        }
-        for (int part = 0; part < p->parts; ++part) {
-            fold_target f = {planes + part * volume, {out[1] * out[2], out[2], 1}};
-            fold_plane(p, plan, image, channel * p->parts + part, &f, piece, planes + p->parts * volume);
-        }
-        for (dsc_int depth = 0; depth < out[0]; ++depth)
-            store_planes(p, planes + depth * out[1] * out[2], volume, out[2], out[1], out[2],
-                         element_of(p, y, depth * step[0]));
+        const dsc_int image = i / p->outputs, channel = i % p->outputs;
+        fold_plane(p, plan, image, channel, (real *)p->y.data + image * p->y.batch + channel * p->y.channel, piece,
+                   piece + FOLD_ROWS * FOLD_COLUMNS);
     }
 }
 

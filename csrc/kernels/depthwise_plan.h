@@ -14,7 +14,6 @@
 #define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
 #define FOLD_ROWS 16                  /* a piece of a padded plane */
 #define FOLD_COLUMNS 512
-#define STORED_TILE (1 << 14)          /* outputs of a tile that is kept as reals before it is stored */
 #define TILES_EVEN 8                  /* items a thread, at least, that need not be equally many for each */
 #define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
 
@@ -31,7 +30,7 @@ static double output_volume(const dsc_extent *e)
 /* Results go to memory where the channel axis is the dense one. */
 static bool channels_dense(const dsc_problem *p)
 {
-    return is_native(p) && p->y.channel == 1 && p->y.step[2] != 1;
+    return p->y.channel == 1 && p->y.step[2] != 1;
 }
 
 /* What the outputs of a call are when they are read: the convolution itself, or the largest of those that the phases of
@@ -49,13 +48,6 @@ static dsc_extent reading_extent(const dsc_problem *p)
     return e;
 }
 
-/* Scratch for the taps and the bias of one output, as reals; more than exists where a kernel is that large. */
-static size_t taps_bytes(const dsc_problem *p)
-{
-    double bytes = (kernel_volume(&p->e) * (double)p->summands * p->parts + 1) * sizeof(real) + 64;
-    return is_native(p) ? 0 : bytes > 0x1p45 ? (size_t)1 << 45 : (size_t)bytes;
-}
-
 static dsc_int stride_of_phases(const dsc_problem *p, int axis)
 {
     return p->e.transposed ? p->e.stride[axis] : 1;
@@ -66,9 +58,9 @@ static int choose_path(const dsc_problem *p, const dsc_extent *e)
     bool packs = kernel_volume(e) * (double)lanes_packed(p) * (double)sizeof(real) <= PACKED_BYTES_MOST;
     if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
         return ELEMENTS;
-    if (!FEW_TILES && is_native(p) && p->x.step[2] == 1 && e->stride[2] <= 2 && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
+    if (!FEW_TILES && p->x.step[2] == 1 && e->stride[2] <= 2 && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
         return IN_PLACE;
-    if (is_native(p) && channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
+    if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
         packs && p->channels >= LANES / 4)
         return INTERLEAVED;
     return STRIPS;
@@ -77,7 +69,7 @@ static int choose_path(const dsc_problem *p, const dsc_extent *e)
 /* Strip scratch for regions of `rows` x `columns` outputs; as a double, for it may exceed any integer. */
 static double strip_shape_for(const dsc_problem *p, const dsc_extent *e, dsc_int rows, dsc_int columns, dsc_plan *plan)
 {
-    double slices = (double)(e->kernel[0] * p->summands * p->parts);
+    double slices = (double)(e->kernel[0] * p->summands);
     double pitch, height = (double)(rows - 1) * (double)e->stride[1] + (double)(e->kernel[1] - 1) * e->dilation[1] + 1;
     double width = (double)columns + (double)(e->kernel[2] - 1) * e->dilation[2] / e->stride[2] + 2 * LANES + 2;
     double bytes = slices * height * width * e->stride[2] * sizeof(real);
@@ -120,7 +112,6 @@ static void set_tiles(const dsc_problem *p, dsc_plan *plan)
 static void plan_reading(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan)
 {
     plan->path = choose_path(p, e);
-    plan->scratch += taps_bytes(p);
     if (plan->path == STRIPS) {
         dsc_plan fitted = *plan;
         if (fit_strips(p, e, &fitted))
@@ -129,7 +120,7 @@ static void plan_reading(const dsc_problem *p, const dsc_extent *e, dsc_plan *pl
             plan->path = ELEMENTS;
     }
     if (plan->path == STRIPS)
-        plan->scratch += (size_t)(p->summands * p->parts * e->kernel[0] * plan->strip_rows * plan->strip_pitch) * sizeof(real);
+        plan->scratch += (size_t)(p->summands * e->kernel[0] * plan->strip_rows * plan->strip_pitch) * sizeof(real);
     else if (plan->path == INTERLEAVED)
         plan->scratch += packed_bytes(p, kernel_volume(&p->e));
 }
@@ -146,20 +137,12 @@ static void limit_tiles(const dsc_extent *e, double work, dsc_plan *plan)
         plan->band_rows = at_most(e->out[1], round_up(at_least((dsc_int)(ITEM_WORK / work), 1), apart));
 }
 
-/* Results that are not stored as reals are kept in scratch first, a tile of them. */
-static void limit_stored_tiles(const dsc_problem *p, dsc_plan *plan)
-{
-    dsc_int most = at_least(STORED_TILE / (stride_of_phases(p, 1) * at_most(stride_of_phases(p, 2), STORED_TILE)), LANES);
-    plan->column_width = at_most(plan->column_width, round_up(most, LANES));
-    plan->band_rows = at_most(plan->band_rows, at_least(most / plan->column_width, 1));
-}
-
 /* Output channels of one item: several planes where they are small. */
 static dsc_int group_of(const dsc_problem *p, const dsc_extent *e, const dsc_plan *plan, double work)
 {
     dsc_int apart = at_least(1, e->dilation[1] / e->stride[1]) * TILE_ROWS;
     if (plan->path == INTERLEAVED)
-        return p->outputs;
+        return p->outputs + lanes_to_skip(p);
     if (plan->path != IN_PLACE || plan->bands != 1 || plan->columns != 1)
         return 1;
     work *= (double)e->out[1] * (double)e->out[2];
@@ -213,8 +196,6 @@ static void plan_fold(const dsc_problem *p, dsc_plan *plan)
     plan->group = 1, plan->groups = p->outputs;
     plan->items = p->batch * p->outputs;
     plan->scratch += FOLD_ROWS * FOLD_COLUMNS * sizeof(real) + 64;
-    if (!is_native(p))
-        plan->scratch += (size_t)(output_volume(&p->e) * p->parts) * sizeof(real);
 }
 
 static void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
@@ -223,8 +204,6 @@ static void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
     double work = at_least((dsc_int)kernel_volume(&e), 1) * (double)p->summands;
     *plan = (dsc_plan){.path = choose_path(p, &e)};
     limit_tiles(&e, plan->path == INTERLEAVED ? work * (double)p->channels : work, plan);
-    if (!is_native(p))
-        limit_stored_tiles(p, plan);
     plan_reading(p, &e, plan);
     set_tiles(p, plan);
     plan->group = group_of(p, &e, plan, work);
@@ -234,8 +213,6 @@ static void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
     plan->work = (work + 8) * output_volume(&p->e) * (double)p->batch * (double)p->outputs;
     if (p->fold)
         plan_fold(p, plan);
-    else if (!is_native(p))
-        plan->scratch += (size_t)(p->parts * plan->band_rows * plan->column_width) * sizeof(real);
 }
 
 #endif

@@ -23,17 +23,14 @@ typedef struct {
     dsc_int planes, x_plane, taps_plane, bias_plane, y_plane;  /* channels, and the steps between them */
     dsc_int summands, x_summand, taps_summand;                 /* inputs that one output sums over */
     dsc_int depth, row, rows, column, columns;
-    bool filled;               /* the strips hold what the region reads */
     real *y;                   /* of the first output */
     dsc_int y_row, y_column;
     const epilogue *finish;
 } plane_region;
 
-/* Where a summand of the region begins: parts of complex numbers are summands next to each other. */
 static const char *summand_of(const plane_region *r, dsc_int summand)
 {
-    int parts = r->p->parts;
-    return element(r->p, r->x, parts == 1 ? summand * r->x_summand : summand / parts * r->x_summand + summand % parts);
+    return element(r->p, r->x, summand * r->x_summand);
 }
 
 static bool taps_finite(const plane_region *r)
@@ -284,7 +281,7 @@ static void depthwise_strips(const plane_region *r, const dsc_plan *plan, real *
     t.slice = plan->strip_rows * plan->strip_pitch;
     t.phases = shape.phases, t.phase_pitch = shape.phase_pitch;
     t.x_summand = e->kernel[0] * t.slice;
-    for (dsc_int m = 0; !r->filled && m < r->summands; ++m)
+    for (dsc_int m = 0; m < r->summands; ++m)
         fill_region_strips(r, plan, &t, top, (r->rows - 1) * e->stride[1] + (e->kernel[1] - 1) * e->dilation[1] + 1, &shape,
                            summand_of(r, m), strips + m * t.x_summand);
     run_region(r, &s, &t);

@@ -92,40 +92,70 @@ static narrow_vec v_narrow(dsc_format format, vec v)
     return format == DSC_HALF ? v_narrow_half(v) : v_narrow_bfloat(v);
 }
 
-static void fetch_narrow(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
+/* Fewer than a vector of them, or any that are not neighbours. */
+static void fetch_some(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
 {
-    dsc_int j = 0;
-    for (; step == 1 && j + LANES <= count; j += LANES)
-        v_store(target + j, v_widen(format, *(const loose_narrow_vec *)(source + j)));
-    while (j < count) {
+    for (dsc_int j = 0, here; j < count; j += here) {
         narrow lanes[LANES] = {0};
         narrow_vec h;
-        int here = (int)at_most(count - j, LANES);
-        for (int l = 0; l < here; ++l)
+        here = at_most(count - j, LANES);
+        for (dsc_int l = 0; l < here; ++l)
             lanes[l] = source[(j + l) * step];
         memcpy(&h, lanes, sizeof h);
         vec v = v_widen(format, h);
-        memcpy(target + j, &v, (size_t)here * sizeof(real));
-        j += here;
+        v_store_masked(target + j, v, v_mask(0, here));
     }
+}
+
+static void put_some(dsc_format format, narrow *target, dsc_int step, const real *source, dsc_int count)
+{
+    for (dsc_int j = 0, here; j < count; j += here) {
+        narrow lanes[LANES];
+        here = at_most(count - j, LANES);
+        narrow_vec h = v_narrow(format, v_load_masked(source + j, v_mask(0, here)));
+        memcpy(lanes, &h, sizeof lanes);
+        for (dsc_int l = 0; l < here; ++l)
+            target[(j + l) * step] = lanes[l];
+    }
+}
+
+/* Neighbours, at least a vector of them: the last vector overlaps the one before. */
+INLINE void fetch_vectors(const dsc_format format, real *target, const narrow *source, dsc_int count)
+{
+    dsc_int j = 0;
+    for (; j <= count - LANES; j += LANES)
+        v_store(target + j, v_widen(format, *(const loose_narrow_vec *)(source + j)));
+    if (j < count)
+        v_store(target + count - LANES, v_widen(format, *(const loose_narrow_vec *)(source + count - LANES)));
+}
+
+INLINE void put_vectors(const dsc_format format, narrow *target, const real *source, dsc_int count)
+{
+    dsc_int j = 0;
+    for (; j <= count - LANES; j += LANES)
+        *(loose_narrow_vec *)(target + j) = v_narrow(format, v_load(source + j));
+    if (j < count)
+        *(loose_narrow_vec *)(target + count - LANES) = v_narrow(format, v_load(source + count - LANES));
+}
+
+static void fetch_narrow(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
+{
+    if (step != 1 || count < LANES)
+        fetch_some(format, target, source, step, count);
+    else if (format == DSC_HALF)
+        fetch_vectors(DSC_HALF, target, source, count);
+    else
+        fetch_vectors(DSC_BFLOAT, target, source, count);
 }
 
 static void put_narrow(dsc_format format, narrow *target, dsc_int step, const real *source, dsc_int count)
 {
-    dsc_int j = 0;
-    for (; step == 1 && j + LANES <= count; j += LANES)
-        *(loose_narrow_vec *)(target + j) = v_narrow(format, v_load(source + j));
-    while (j < count) {
-        narrow lanes[LANES];
-        vec v = v_spread(0);
-        int here = (int)at_most(count - j, LANES);
-        memcpy(&v, source + j, (size_t)here * sizeof(real));
-        narrow_vec h = v_narrow(format, v);
-        memcpy(lanes, &h, sizeof lanes);
-        for (int l = 0; l < here; ++l)
-            target[(j + l) * step] = lanes[l];
-        j += here;
-    }
+    if (step != 1 || count < LANES)
+        put_some(format, target, step, source, count);
+    else if (format == DSC_HALF)
+        put_vectors(DSC_HALF, target, source, count);
+    else
+        put_vectors(DSC_BFLOAT, target, source, count);
 }
 #endif
 
@@ -167,21 +197,32 @@ static void put_pairs(real *target, dsc_int step, const real *low, const real *h
     }
 }
 
-/* A row of results, or the two of its parts, `part` apart. */
-static void put(const dsc_problem *p, char *target, dsc_int step, const real *source, dsc_int part, dsc_int count)
+/* target[j * step] = source[j], reals or narrow floats. */
+static void put_reals(const dsc_problem *p, char *target, dsc_int step, const real *source, dsc_int count)
 {
+    real *y = (real *)target;
 #if REAL_BITS == 32
     if (p->format != DSC_NATIVE) {
         put_narrow(p->format, (narrow *)target, step, source, count);
         return;
     }
+#else
+    (void)p;
 #endif
-    real *y = (real *)target;
-    if (p->parts == 2)
-        put_pairs(y, step, source, source + part, count);
+    if (step == 1)
+        copy_strided(y, source, 1, count);
     else
         for (dsc_int j = 0; j < count; ++j)
             y[j * step] = source[j];
+}
+
+/* A row of results, or the two of its parts, `part` apart. */
+static void put(const dsc_problem *p, char *target, dsc_int step, const real *source, dsc_int part, dsc_int count)
+{
+    if (p->parts == 2)
+        put_pairs((real *)target, step, source, source + part, count);
+    else
+        put_reals(p, target, step, source, count);
 }
 
 /* The real matrix [[re, -im], [im, re]] that a complex factor is: its entry for an input and an output part comes from

@@ -4,7 +4,6 @@
 #define DSCONV_SEPARABLE_H
 
 #include "depthwise.h"
-#include "pointwise_convert.h"
 #include "pointwise_tile.h"
 #include "transpose.h"
 
@@ -104,11 +103,16 @@ static dsc_problem part_of(const dsc_problem *p, const dsc_plan *plan, dsc_int g
     return part;
 }
 
+/* Scratch for the factors and results of a product of so many summands. */
+static size_t mixing_bytes(dsc_int block)
+{
+    return (size_t)((block + 1) * group_columns(block) + FEW_PIXELS * MIX_VECTORS * LANES) * sizeof(real) + 192;
+}
+
 static void plan_separable(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent e = reading_extent(p);
-    /* Results that are not stored as reals cannot be taken up again: all channels in one pass. */
-    dsc_int block = is_native(p) ? at_most(mixed_channels(p), MIXING_MOST) : mixed_channels(p);
+    const dsc_int block = at_most(mixed_channels(p), MIXING_MOST);
     dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), PIXELS_MOST);
     *plan = (dsc_plan){.mixing_block = block};
     plan_outputs(p, plan);
@@ -119,9 +123,7 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
     set_tiles(p, plan);
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
     dsc_int panel = is_pointwise(p) ? 0 : channels_dense(p) ? s.total * panel_step(block) : block * panel_step(s.total);
-    plan->scratch += (size_t)(panel + (block + 1) * group_columns(block) + FEW_PIXELS * MIX_VECTORS * LANES) * sizeof(real) + 192;
-    if (!is_native(p))
-        plan->scratch += conversion_bytes(block, group_columns(block));
+    plan->scratch += (size_t)panel * sizeof(real) + mixing_bytes(block);
     plan->items = p->batch * plan->groups * p->e.out[0] * plan->bands * plan->columns;
     plan->work = output_volume(&p->e) * (double)p->batch * (double)mixed_channels(p) *
                  ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(&e)));
@@ -133,7 +135,6 @@ typedef struct {
     real *group;       /* blocks of columns: each [channel][columns] */
     real *square;      /* results that are to be transposed: [pixel][output] */
     real *bias;        /* interleaved: of a group of columns */
-    real *conversion;  /* factors and results, where they are not stored as reals */
     void *strips;
     dsc_int step;
     packed_channels packed;
@@ -156,9 +157,6 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
     scratch.strips = scratch.panel;
     if (!is_pointwise(p))
         scratch.strips = aligned(scratch.panel + scratch.step * (channels_dense(p) ? s.total : plan->mixing_block));
-    scratch.conversion = scratch.strips;
-    if (!is_native(p))
-        scratch.strips = (char *)scratch.conversion + conversion_bytes(plan->mixing_block, columns);
     if (plan->path == INTERLEAVED && !is_pointwise(p))
         scratch.packed = no_channels(p, 0, scratch.strips);
     return scratch;
@@ -201,7 +199,7 @@ static void group_dense(const mixing_tile *m, const real *source, dsc_int channe
 static void group_fetched(const dsc_problem *p, const mixing_tile *m, const char *source, real *group)
 {
     for (dsc_int k = 0; k < m->depth; ++k) {
-        const char *row = element(p, source, k / p->parts * p->x.channel + k % p->parts);
+        const char *row = element(p, source, k * p->x.channel);
         for (dsc_int i = 0, whole; i < m->width; i += whole) {
             whole = block_vectors(m->width, m->width - i) * LANES;
             dsc_int count = at_most(m->width - i, whole);
@@ -223,7 +221,7 @@ static void fill_group(const dsc_problem *p, const output_tile *t, const panel_s
     }
     const char *x = element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
                                               (t->row + segment) * p->x.step[1] + (t->column + column) * p->x.step[2]);
-    if (is_native(p) && p->x.step[2] == 1)
+    if (p->x.step[2] == 1)
         group_dense(m, (const real *)x, p->x.channel, scratch->group);
     else
         group_fetched(p, m, x, scratch->group);
@@ -278,7 +276,7 @@ static void mix_few_pixels(const dsc_problem *p, const output_tile *t, const pan
  * some more channels. */
 static bool few_pixels(const dsc_problem *p, const panel_shape *s, dsc_int depth)
 {
-    if (!s->flat || !is_native(p) || s->width > FEW_PIXELS || p->outputs < LANES || p->y.step[2] != 1)
+    if (!s->flat || s->width > FEW_PIXELS || p->outputs < LANES || p->y.step[2] != 1)
         return false;
     const double outputs = (double)p->outputs, width = (double)s->width;
     const double transposed = (width + TRANSPOSING) * (double)round_up(p->outputs, LANES) * (double)depth;
@@ -305,10 +303,7 @@ static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_s
             m.width = at_most(s->width - column, columns);
             fill_group(p, t, s, &m, first, i, column, scratch);
             m.y = (real *)place_of(p, t, i, column);
-            if (is_native(p))
-                mix(&m, p->outputs);
-            else
-                mix_converted(m, t->image, (char *)m.y, scratch->conversion);
+            mix(&m, p->outputs);
         }
     }
 }

@@ -6,7 +6,7 @@
 #include "elementwise.h"
 #include "graph.h"
 #include "pointwise_weights.h"
-#include "separable.h"
+#include "converted.h"
 
 #define CHAINS 16
 
@@ -39,9 +39,9 @@ static double multiply_adds(dsc_int rounds)
 extern const dsc_table TABLE;
 const dsc_table TABLE = {
     .operation = {
-        [DSC_DEPTHWISE] = {plan_depthwise, run_depthwise, false},
-        [DSC_POINTWISE] = {plan_separable, run_separable, false},
-        [DSC_SEPARABLE] = {plan_separable, run_separable, false},
+        [DSC_DEPTHWISE] = {plan_any_depthwise, run_any_depthwise, false},
+        [DSC_POINTWISE] = {plan_any_separable, run_any_separable, false},
+        [DSC_SEPARABLE] = {plan_any_separable, run_any_separable, false},
         [DSC_DEPTHWISE_WEIGHTS] = {plan_weights, run_weights, true},
         [DSC_POINTWISE_WEIGHTS] = {plan_products, run_products, true},
         [DSC_ACTIVATE] = {plan_elementwise, run_activation, true},

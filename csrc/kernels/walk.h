@@ -4,6 +4,11 @@
 
 #include "../dsconv.h"
 
+static inline dsc_int at_most(dsc_int a, dsc_int limit) { return a < limit ? a : limit; }
+static inline dsc_int at_least(dsc_int a, dsc_int limit) { return a > limit ? a : limit; }
+static inline dsc_int divide_up(dsc_int a, dsc_int b) { return (a + b - 1) / b; }
+static inline dsc_int round_up(dsc_int a, dsc_int b) { return divide_up(a, b) * b; }
+
 /* Of `count` taps at start, start + step, ...: [*first, *last) lie in [0, size). `reach` more positions after each
  * tap count as its own, so that a tap of which any position exists is kept. */
 static inline void clip_taps(dsc_int start, dsc_int step, dsc_int count, dsc_int size, dsc_int reach, dsc_int *first,
@@ -22,7 +27,8 @@ typedef struct { dsc_int image, channel, depth, band, column, channels, depths, 
 
 static inline item_cursor item_at(const dsc_problem *p, const dsc_plan *plan, dsc_int channels, dsc_int item)
 {
-    item_cursor c = {.channels = channels, .depths = p->e.out[0], .bands = plan->bands, .columns = plan->columns};
+    item_cursor c = {.channels = channels, .bands = plan->bands, .columns = plan->columns};
+    c.depths = divide_up(p->e.out[0], at_least(plan->slices, 1));
     c.column = item % c.columns, item /= c.columns;
     c.band = item % c.bands, item /= c.bands;
     c.depth = item % c.depths, item /= c.depths;
@@ -47,10 +53,5 @@ static inline void next_item(item_cursor *c)
     c->channel = 0;
     ++c->image;
 }
-
-static inline dsc_int at_most(dsc_int a, dsc_int limit) { return a < limit ? a : limit; }
-static inline dsc_int at_least(dsc_int a, dsc_int limit) { return a > limit ? a : limit; }
-static inline dsc_int divide_up(dsc_int a, dsc_int b) { return (a + b - 1) / b; }
-static inline dsc_int round_up(dsc_int a, dsc_int b) { return divide_up(a, b) * b; }
 
 #endif
