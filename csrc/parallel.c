@@ -16,11 +16,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define THREADS_MOST 256
 #define PIECE_WORK 1e6      /* multiply-adds worth one look at the shared counter */
-#define SPINS 400           /* some 20 us */
+#define PATIENCE 200e-6     /* seconds that a thread looks for what it waits for before it sleeps: to wake it takes some 50 us */
+#define SPINS 64            /* looks at it between two at the clock */
 #define STACK_BYTES (1 << 20)
 
 static pthread_key_t arena_key;
@@ -65,7 +67,8 @@ typedef struct {
     char *memory;
     atomic_int flags;           /* floating-point exceptions that any worker raised */
     atomic_int stop;
-    int team, joined, active;   /* threads wanted, workers that came, workers at it; under pool.lock */
+    int team, joined;           /* threads wanted, workers that came; under pool.lock */
+    atomic_int active;          /* workers at it; changes under pool.lock */
     _Atomic dsc_int next[THREADS_MOST];   /* of each thread's share of the items; last, for only its beginning is set */
 } job;
 
@@ -105,12 +108,18 @@ static void relax(void)
 #endif
 }
 
-/* Calls often come close together: look for the next one for a while before going to sleep. */
-static void await_ticket(unsigned seen)
+static double seconds(void)
 {
-    for (int i = 0; i < SPINS && atomic_load(&pool.ticket) == seen; ++i)
-        relax();
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+/* Look for something for a while. */
+#define AWAIT(condition) \
+    for (double end = seconds() + PATIENCE; !(condition) && seconds() < end;) \
+        for (int i = 0; i < SPINS && !(condition); ++i) \
+            relax()
 
 static void *worker(void *unused)
 {
@@ -131,7 +140,7 @@ static void *worker(void *unused)
             if (--j->active == 0)
                 pthread_cond_broadcast(&pool.finished);
             pthread_mutex_unlock(&pool.lock);
-            await_ticket(seen);
+            AWAIT(atomic_load(&pool.ticket) != seen);   /* calls often come close together */
             pthread_mutex_lock(&pool.lock);
         } else {
             pthread_cond_wait(&pool.offered, &pool.lock);
@@ -188,6 +197,7 @@ static void run_team(job *j)
     work(j, 0);
     if (!offered)
         return;
+    AWAIT(atomic_load(&j->active) == 0);
     pthread_mutex_lock(&pool.lock);
     pool.current = NULL;
     while (j->active > 0)
