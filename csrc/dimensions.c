@@ -135,7 +135,8 @@ static int settle_channels(const bound *b, npy_intp *sizes)
 {
     npy_intp *channels = size_of(b, sizes, 'c'), *multiplier = size_of(b, sizes, 'm');
     npy_intp *outputs = size_of(b, sizes, 'o'), *mixed = size_of(b, sizes, 'k');
-    bool mixes = b->row->kernel == DSC_POINTWISE || b->row->kernel == DSC_SEPARABLE;
+    bool mixes = b->row->kernel == DSC_POINTWISE || b->row->kernel == DSC_SEPARABLE ||
+                 b->row->kernel == DSC_STANDARD;
     dsc_int product;
     if (writes_taps(b))
         return settle_multiplier(b, sizes);

@@ -102,6 +102,7 @@ typedef struct {
     int parts;                 /* reals of an element: 2 for complex numbers, whose parts are neighbours */
     bool conjugate;            /* complex weights; in weight gradients y rather than x */
     bool fold;                 /* transposed: y gets the adjoint of the padding e.mode as well */
+    bool windows;              /* standard convolution: mixing sums over channels x taps, `multiplier` taps */
     const dsc_images *images;
     dsc_graph *graph;
     int threads;               /* that may share the call; cuts the work, never changes a bit of it */
@@ -144,7 +145,7 @@ typedef struct {
 } dsc_operation;
 
 enum {
-    DSC_DEPTHWISE, DSC_POINTWISE, DSC_SEPARABLE, DSC_DEPTHWISE_WEIGHTS, DSC_POINTWISE_WEIGHTS,
+    DSC_DEPTHWISE, DSC_POINTWISE, DSC_SEPARABLE, DSC_STANDARD, DSC_DEPTHWISE_WEIGHTS, DSC_POINTWISE_WEIGHTS,
     DSC_ACTIVATE, DSC_ACTIVATE_GRAD, DSC_GRAPH, DSC_LONG_ROWS, DSC_OPERATIONS
 };
 enum { DSC_FLOAT32, DSC_FLOAT64, DSC_TYPES };

@@ -149,6 +149,10 @@ static int add_loops(PyObject *ufunc)
     for (size_t i = 0; i < sizeof loops / sizeof *loops; ++i) {
         PyArray_DTypeMeta *type = type_class(loops[i].number);
         int result = type ? 0 : -1;
+        if (bound_of(ufunc)->row->kernel == DSC_STANDARD && loops[i].number != NPY_FLOAT && loops[i].number != NPY_DOUBLE) {
+            Py_XDECREF(type);
+            continue;
+        }
         if (type && (!loops[i].paired || takes_complex(bound_of(ufunc))))
             result = add_loop(ufunc, type, loops[i].loop);
         Py_XDECREF(type);
@@ -181,7 +185,7 @@ static PyArray_DTypeMeta *bfloat16_type(void)
 static int add_bfloat16(PyObject *ufunc)
 {
     bound *b = PyCapsule_GetPointer(((PyUFuncObject *)ufunc)->obj, NULL);
-    PyArray_DTypeMeta *type = b->has_bfloat16 ? NULL : bfloat16_type();
+    PyArray_DTypeMeta *type = b->has_bfloat16 || b->row->kernel == DSC_STANDARD ? NULL : bfloat16_type();
     if (type && add_loop(ufunc, type, loop_bf16) == 0)
         b->has_bfloat16 = true;
     Py_XDECREF(type);

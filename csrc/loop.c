@@ -66,6 +66,12 @@ static void set_operand(const bound *b, dsc_problem *p, int role, char *data, ds
         set_steps(letters, strides, kernel_axes, item, p->taps.step);
         break;
     case MIXING:
+        /* of a standard convolution: has_dense_rows */
+        if (b->row->kernel == DSC_STANDARD) {
+            p->mixing = (dsc_matrix){data, batch, strides[0] / item, 1};
+            p->windows = true;
+            break;
+        }
         p->mixing = (dsc_matrix){data, batch, strides[0] / item, strides[1] / item};
         break;
     case TAPS_BIAS:
@@ -113,6 +119,8 @@ static void set_sizes(const bound *b, dsc_problem *p, const npy_intp *sizes)
     p->multiplier = size_along(b, sizes, 'm');
     p->outputs = size_along(b, sizes, 'o');
     p->summands = 1;
+    if (b->row->kernel == DSC_STANDARD)
+        p->multiplier = p->e.kernel[0] * p->e.kernel[1] * p->e.kernel[2];
 }
 
 /* Channels that belong to one group become a group and a multiplier. */
@@ -236,19 +244,43 @@ dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p)
     return status;
 }
 
+static int raise(PyObject *type, const bound *b, const char *what)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyErr_Format(type, "%s: %s", b->name, what);
+    PyGILState_Release(gil);
+    return -1;
+}
+
+/* The weights of a standard convolution are read as a matrix of [output][channel, tap]. */
+static bool has_dense_rows(const bound *b, const npy_intp *sizes, const npy_intp *strides, int item)
+{
+    const char *letters = b->letters[MIXING];
+    npy_intp dense = item;
+    strides += b->operands;
+    for (int i = 0; b->roles[i] != MIXING; ++i)
+        strides += strlen(b->letters[b->roles[i]]);
+    for (size_t axis = strlen(letters) - 1; axis > 0; --axis) {
+        npy_intp size = (npy_intp)size_along(b, sizes + 1, letters[axis]);
+        if (size > 1 && strides[axis] != dense)
+            return false;
+        dense *= size;
+    }
+    return true;
+}
+
 static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy_intp *sizes, const npy_intp *strides,
                     const storage *s)
 {
     const bound *b = bound_of(context->caller);
     dsc_images images;
+    if (b->row->kernel == DSC_STANDARD && !has_dense_rows(b, sizes, strides, s->item))
+        return raise(PyExc_ValueError, b, "weight must be dense but for its first axis");
     dsc_problem p = read_problem(b, data, sizes, strides, s, &images);
     dsc_status status = execute_without_gil(&dsc_active(s->type)->operation[b->row->kernel], &p);
     if (status != DSC_NO_MEMORY)
         return status == DSC_DONE ? 0 : -1;
-    PyGILState_STATE gil = PyGILState_Ensure();
-    PyErr_Format(PyExc_MemoryError, "%s: not enough memory for scratch space", b->name);
-    PyGILState_Release(gil);
-    return -1;
+    return raise(PyExc_MemoryError, b, "not enough memory for scratch space");
 }
 
 #define LOOP(name, ...) \

@@ -10,6 +10,7 @@ const operation_row operation_table[] = {
     {"separable_conv", DSC_SEPARABLE, CONVOLUTION, {X, TAPS, MIXING, TAPS_BIAS, MIXING_BIAS}, 5, Y},
     {"depthwise_conv_transpose", DSC_DEPTHWISE, TRANSPOSED, {X, TAPS, TAPS_BIAS}, 3, Y},
     {"separable_conv_transpose", DSC_SEPARABLE, TRANSPOSED, {X, TAPS, MIXING, TAPS_BIAS, MIXING_BIAS}, 5, Y},
+    {"standard_conv", DSC_STANDARD, CONVOLUTION, {X, MIXING, MIXING_BIAS}, 3, Y},
     {"depthwise_conv_input_grad", DSC_DEPTHWISE, CONVOLUTION, {Y, TAPS}, 2, X},
     {"depthwise_conv_transpose_input_grad", DSC_DEPTHWISE, TRANSPOSED, {Y, TAPS}, 2, X},
     {"depthwise_conv_weight_grad", DSC_DEPTHWISE_WEIGHTS, CONVOLUTION, {X, Y}, 2, TAPS},
@@ -53,6 +54,8 @@ static void write_letters(bound *b, int role)
         letters[0] = '\0';
     else if (role == TAPS)
         snprintf(letters, LETTERS_MOST, "cm%s", kernel_axes + 3 - b->geometry.rank);
+    else if (role == MIXING && b->row->kernel == DSC_STANDARD)
+        snprintf(letters, LETTERS_MOST, "oc%s", kernel_axes + 3 - b->geometry.rank);
     else if (role == MIXING)
         snprintf(letters, LETTERS_MOST, "o%c", fused ? 'k' : 'c');
     else if (role == TAPS_BIAS || role == MIXING_BIAS)

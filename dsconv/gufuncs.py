@@ -83,8 +83,10 @@ OPERATIONS = {
     ),
 }
 
-# what the gradients of biases and activations are made of; no functions of their own
+# what the standard convolution and the gradients of biases and activations are made of; no functions of their
+# own. The weight of the first, (O, C, *kernel), must be dense but for its first axis.
 INTERNAL = {
+    "standard_conv": Operation("standard convolution", _POINTWISE, (*_WINDOW, "activation", "data_format")),
     "channel_sum": Operation(
         "sum over all axes but the channels", (_GRAD,), ("data_format", "batch_axes"), "pointwise_bias"
     ),

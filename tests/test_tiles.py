@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dsconv as ds
-from dsconv import _core, reference
+from dsconv import _core, nn, reference
 
 
 @pytest.fixture(params=ds.available_isas())
@@ -135,4 +135,65 @@ def test_threads_share(isa, name, data_format):
     exact = getattr(reference, function)(*wide, data_format=data_format, **options)
     for result in results:
         np.testing.assert_array_equal(result, results[0])
-    np.testing.assert_allclose(results[0], exact, rtol=0, atol=float(np.abs(exact).max()) * 8 * np.finfo(dtype).eps)
+    bound = float(np.abs(exact).max()) * 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(results[0], exact, rtol=0, atol=bound)
+
+
+def windows_by_hand(layer, x):
+    """The standard convolution in float64: windows of the padded image times the weights."""
+    pairs = [(0, 0), (0, 0), *nn.standard.padding_pairs(layer.window, x.shape[2:])]
+    mode = {"zeros": "constant", "replicate": "edge", "circular": "wrap"}.get(
+        layer.padding_mode, layer.padding_mode
+    )
+    padded = np.pad(x.astype(np.float64), pairs, mode)
+    window = layer.window
+    reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
+    axes = tuple(range(2, x.ndim))
+    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axes)
+    every = tuple(slice(None, None, s) for s in window.stride)
+    views = views[(slice(None), slice(None), *every, *(slice(None, None, d) for d in window.dilation))]
+    rank = len(axes)
+    y = np.tensordot(views, layer.weight, ((1, *range(2 + rank, 2 + 2 * rank)), (1, *range(2, 2 + rank))))
+    return np.moveaxis(y + (0 if layer.bias is None else layer.bias), -1, 1)
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_standard_convolution(isa, rank, data_format):
+    """Exact on integers: more summands than one pass takes, few outputs and many, every stride."""
+    rng = np.random.default_rng(rank)
+    for trial in range(24):
+        channels, outputs = (int(n) for n in rng.integers(1, (130, 70, 50)[rank - 1], 2))
+        layer = getattr(nn, f"Conv{rank}d")(
+            channels,
+            outputs,
+            tuple(rng.integers(1, 5, rank).tolist()),
+            stride=int(rng.integers(1, 6)),
+            padding=["same", 0, 1, 2][trial % 4],
+            dilation=int(rng.integers(1, 3)),
+            padding_mode=["zeros", "reflect", "replicate", "circular", "symmetric"][trial % 5],
+            bias=bool(trial % 3),
+            data_format=data_format,
+            dtype=["float32", "float64"][trial % 2],
+        )
+        layer.weight[...] = rng.integers(-4, 5, layer.weight.shape)
+        if layer.bias is not None:
+            layer.bias[...] = rng.integers(-4, 5, layer.bias.shape)
+        sizes = rng.integers(9, (300, 45, 13)[rank - 1], rank)
+        x = rng.integers(-4, 5, (2, channels, *sizes)).astype(layer.weight.dtype)
+        expected = windows_by_hand(layer, x)
+        given = x if data_format == "channels_first" else np.moveaxis(x, 1, -1).copy()
+        for threads in (1, 2):
+            with ds.num_threads(threads):
+                y = layer(given)
+            y = y if data_format == "channels_first" else np.moveaxis(y, -1, 1)
+            np.testing.assert_array_equal(y, expected, err_msg=repr(layer))
+
+
+def test_standard_convolution_wants_dense_rows():
+    spec = ds.gufuncs.canonical("standard_conv", 1, {})
+    ufunc = ds.gufuncs.ufunc_of(spec)
+    weight = np.ones((4, 3, 10), np.float32)[:, :, ::2]
+    with pytest.raises(ValueError, match="weight must be dense"):
+        ufunc(np.ones((3, 20), np.float32), weight)
+    assert ufunc(np.ones((3, 20), np.float32), weight.copy()).shape == (4, 16)

@@ -32,6 +32,8 @@ typedef struct {
     dsc_int y_row, y_column;
     dsc_int width;                /* columns */
     bool resume, last;            /* continue the sums in y; these are the last products */
+    const real *ahead;            /* what comes after these products from memory: asked for meanwhile, or NULL */
+    dsc_int ahead_count;
     const epilogue *finish;
     const dsc_problem *problem;
 } mixing_tile;
@@ -41,12 +43,39 @@ typedef struct {
     const real *a;
     dsc_int a_row, a_step;
     const real *b;
-    dsc_int b_step, depth;
+    dsc_int depth;
     const real *from, *row_bias, *column_bias;   /* the first of them that is not NULL starts the sums */
     dsc_int from_row, row_bias_step;
     real *to;
     dsc_int to_row;
+    const char *ahead;            /* asked for, and `ahead_step` bytes on with every k */
+    dsc_int ahead_step;
 } mixing_core;
+
+/* Three addresses from which those of eight rows are one addition of a multiple: as many as there are rows, and the loop has
+ * no registers left. */
+typedef struct { const char *first, *fourth, *seventh; } row_addresses;
+
+INLINE const real *row_address(const row_addresses *a, const int r, dsc_int row)
+{
+    const char *base = r == 6 ? a->seventh : r == 3 || r == 5 || r == 7 ? a->fourth : a->first;
+    const int rows = r == 6 ? 0 : r == 3 || r == 5 || r == 7 ? r - 3 : r;
+    return (const real *)(base + rows * row);
+}
+
+INLINE void next_summand(row_addresses *a, const int R, dsc_int step)
+{
+    a->first += step;
+    __asm__("" : "+r"(a->first));
+    if (R > 3) {
+        a->fourth += step;
+        __asm__("" : "+r"(a->fourth));
+    }
+    if (R > 6) {
+        a->seventh += step;
+        __asm__("" : "+r"(a->seventh));
+    }
+}
 
 INLINE void start_sums(const mixing_core *t, const int R, const int V, vec sums[][MIX_VECTORS])
 {
@@ -67,14 +96,14 @@ INLINE void start_sums(const mixing_core *t, const int R, const int V, vec sums[
 INLINE void run_mixing(const mixing_core *t, const int R, const int V)
 {
     vec sums[MIX_ROWS][MIX_VECTORS];
-    const real *row[MIX_ROWS], *b = t->b;
+    const real *b = t->b;
     start_sums(t, R, V, sums);
-    UNROLL
-    for (int r = 0; r < R; ++r)
-        row[r] = t->a + r * t->a_row;
-    const dsc_int step = t->a_step, b_step = t->b_step;
-    for (dsc_int left = t->depth; left > 0; --left, b += b_step) {
+    const dsc_int row = t->a_row * (dsc_int)sizeof(real), step = t->a_step * (dsc_int)sizeof(real), ahead_step = t->ahead_step;
+    row_addresses a = {(const char *)t->a, (const char *)t->a + 3 * row, (const char *)t->a + 6 * row};
+    const char *ahead = t->ahead;
+    for (dsc_int left = t->depth; left > 0; --left, b += V * LANES, ahead += ahead_step) {
         vec column[MIX_VECTORS];
+        __builtin_prefetch(ahead, 0, 2);
         UNROLL
         for (int v = 0; v < V; ++v) {
             column[v] = v_load(b + v * LANES);
@@ -82,12 +111,12 @@ INLINE void run_mixing(const mixing_core *t, const int R, const int V)
         }
         UNROLL
         for (int r = 0; r < R; ++r) {
-            vec factor = v_spread(*row[r]);
-            row[r] += step;
+            vec factor = v_spread(*row_address(&a, r, row));
             UNROLL
             for (int v = 0; v < V; ++v)
                 sums[r][v] += factor * column[v];
         }
+        next_summand(&a, R, step);
     }
     real *to = t->to;
     const dsc_int to_row = t->to_row;
@@ -170,7 +199,7 @@ static void mix_block(const mixing_tile *t, mixing_core *core, const mixing_bloc
     bool whole = t->y_column == 1 && b->width == columns;
     bool direct = whole && !(t->last && changes(t->finish));
     core->a = t->a + b->row * t->a_row;
-    core->b = t->b + b->column * t->depth, core->b_step = columns;
+    core->b = t->b + b->column * t->depth;
     core->row_bias = t->row_bias ? t->row_bias + b->row * t->row_bias_step : NULL;
     core->column_bias = t->column_bias ? t->column_bias + b->column : NULL;
     core->to = direct ? b->y : spare, core->to_row = direct ? t->y_row : columns;
@@ -195,6 +224,15 @@ INLINE int block_vectors(dsc_int width, dsc_int left)
     return (int)at_most(vectors, MIX_VECTORS_USUAL);
 }
 
+/* Of what lies ahead, the share of block `number` of `blocks` is asked for while it is computed: a line now and then, and all
+ * in order, so that the memory keeps up. */
+static void announce(const mixing_tile *t, mixing_core *core, dsc_int number, dsc_int blocks)
+{
+    const dsc_int share = divide_up(t->ahead_count * (dsc_int)sizeof(real), blocks);
+    core->ahead = t->ahead ? (const char *)t->ahead + number * share : (const char *)t->a;
+    core->ahead_step = t->ahead ? divide_up(share, at_least(t->depth, 1)) : 0;
+}
+
 /* All rows, a few at a time and nearly equally many, each time all columns: the factors stay in the first-level cache from
  * block to block, and a row of y is written in one run. */
 static void mix(const mixing_tile *t, dsc_int rows)
@@ -209,6 +247,7 @@ static void mix(const mixing_tile *t, dsc_int rows)
         if (i % 16 == 15 && dsc_stopped(t->problem))
             return;
         b.rows = fewest + (i >= larger);
+        announce(t, &core, i, blocks);
         for (b.column = 0; b.column < t->width; b.column += b.width) {
             b.vectors = block_vectors(t->width, t->width - b.column);
             b.width = at_most(t->width - b.column, b.vectors * LANES);

@@ -6,6 +6,7 @@
 #include "depthwise.h"
 #include "pointwise_tile.h"
 #include "transpose.h"
+#include "unfold.h"
 
 #define MIXING_MOST 1024   /* channels that one pass sums over; more are summed in fixed blocks of this */
 #define PIXELS_MOST 1024   /* in a tile */
@@ -19,7 +20,7 @@
 
 static bool is_pointwise(const dsc_problem *p)
 {
-    return p->taps.data == NULL;
+    return p->taps.data == NULL && !p->windows;
 }
 
 static dsc_int mixed_channels(const dsc_problem *p)
@@ -59,22 +60,31 @@ static dsc_int group_columns(dsc_int depth)
     return at_least(at_most(room / (at_least(depth, 1) * block), GROUP_BLOCKS) * block, MIX_VECTORS * LANES);
 }
 
+static void cut_rows(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int planes, dsc_int pixels)
+{
+    const dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1)), rows = divide_up(e->out[1], bands);
+    plan->column_width = e->out[2];
+    plan->band_rows = bands > 2 && rows > TILE_ROWS ? rows - rows % TILE_ROWS : rows;
+    plan->band_rows = divide_up(e->out[1], share_pieces(p, planes, divide_up(e->out[1], plan->band_rows), e->out[1]));
+}
+
+static void cut_columns(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int planes, dsc_int pixels)
+{
+    plan->band_rows = e->out[1] >= TILE_ROWS && pixels >= 2 * TILE_ROWS * LANES ? TILE_ROWS : 1;
+    plan->column_width = at_least(pixels / plan->band_rows / LANES * LANES, LANES);
+    const dsc_int pieces = share_pieces(p, planes * divide_up(e->out[1], plan->band_rows),
+                                        divide_up(e->out[2], plan->column_width), divide_up(e->out[2], 4 * LANES));
+    if (p->threads > 1)
+        plan->column_width = round_up(divide_up(e->out[2], pieces), LANES);
+}
+
 static void plan_separable_tiles(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int pixels)
 {
     const dsc_int planes = p->batch * e->out[0] * plan->groups;
-    if (e->out[2] <= pixels) {
-        const dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1)), rows = divide_up(e->out[1], bands);
-        plan->column_width = e->out[2];
-        plan->band_rows = bands > 2 && rows > TILE_ROWS ? rows - rows % TILE_ROWS : rows;
-        plan->band_rows = divide_up(e->out[1], share_pieces(p, planes, divide_up(e->out[1], plan->band_rows), e->out[1]));
-    } else {
-        plan->band_rows = e->out[1] >= TILE_ROWS && pixels >= 2 * TILE_ROWS * LANES ? TILE_ROWS : 1;
-        plan->column_width = at_least(pixels / plan->band_rows / LANES * LANES, LANES);
-        const dsc_int pieces = share_pieces(p, planes * divide_up(e->out[1], plan->band_rows),
-                                            divide_up(e->out[2], plan->column_width), divide_up(e->out[2], 4 * LANES));
-        if (p->threads > 1)
-            plan->column_width = round_up(divide_up(e->out[2], pieces), LANES);
-    }
+    if (e->out[2] <= pixels && (e->out[1] > 1 || planes >= p->threads))
+        cut_rows(p, e, plan, planes, pixels);
+    else
+        cut_columns(p, e, plan, planes, pixels);
 }
 
 /* Outputs of an item. Where planes are small, threads share out outputs rather than pixels: each transposes its own weights
@@ -103,6 +113,12 @@ static dsc_problem part_of(const dsc_problem *p, const dsc_plan *plan, dsc_int g
     return part;
 }
 
+/* Does the panel hold pixels, one after the other? */
+static bool pixels_in_panel(const dsc_problem *p)
+{
+    return channels_dense(p) && !p->windows;
+}
+
 /* Scratch for the factors and results of a product of so many summands. */
 static size_t mixing_bytes(dsc_int block)
 {
@@ -118,15 +134,19 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
     plan_outputs(p, plan);
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
     plan_separable_tiles(p, &e, plan, at_least(pixels, LANES));
-    if (!is_pointwise(p))
+    if (p->windows)
+        plan->scratch += (size_t)unfold_strip(&e, plan->column_width) * sizeof(real);
+    else if (!is_pointwise(p))
         plan_reading(p, &e, plan);
     set_tiles(p, plan);
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
-    dsc_int panel = is_pointwise(p) ? 0 : channels_dense(p) ? s.total * panel_step(block) : block * panel_step(s.total);
+    dsc_int panel = is_pointwise(p) ? 0 : pixels_in_panel(p) ? s.total * panel_step(block) : block * panel_step(s.total);
     plan->scratch += (size_t)panel * sizeof(real) + mixing_bytes(block);
     plan->items = p->batch * plan->groups * p->e.out[0] * plan->bands * plan->columns;
     plan->work = output_volume(&p->e) * (double)p->batch * (double)mixed_channels(p) *
-                 ((double)p->outputs + (is_pointwise(p) ? 0 : kernel_volume(&e)));
+                 ((double)p->outputs + (p->taps.data ? kernel_volume(&e) : 0));
+    /* Reading weights from memory takes as long as some pixels would. */
+    plan->work += (double)p->batch * (double)p->outputs * (double)mixed_channels(p) * 2 * TRANSPOSING;
 }
 
 /* Scratch of one thread, laid out. */
@@ -149,14 +169,14 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
 {
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
     separable_scratch scratch = {.bias = aligned(memory)};
-    scratch.step = panel_step(channels_dense(p) ? plan->mixing_block : s.total);
+    scratch.step = panel_step(pixels_in_panel(p) ? plan->mixing_block : s.total);
     dsc_int columns = group_columns(plan->mixing_block);
     scratch.square = scratch.bias + columns;
     scratch.group = scratch.square + FEW_PIXELS * MIX_VECTORS * LANES;
     scratch.panel = aligned(scratch.group + plan->mixing_block * columns);
     scratch.strips = scratch.panel;
     if (!is_pointwise(p))
-        scratch.strips = aligned(scratch.panel + scratch.step * (channels_dense(p) ? s.total : plan->mixing_block));
+        scratch.strips = aligned(scratch.panel + scratch.step * (pixels_in_panel(p) ? s.total : plan->mixing_block));
     if (plan->path == INTERLEAVED && !is_pointwise(p))
         scratch.packed = no_channels(p, 0, scratch.strips);
     return scratch;
@@ -244,6 +264,9 @@ static void start_outputs(const dsc_problem *p, dsc_int image, dsc_int first, ds
     m->b = scratch->group;
     m->column_bias = scratch->bias;
     transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m->width, m->depth, scratch->group, whole);
+    const bool dense = p->mixing.column == 1 && p->mixing.row == m->depth;
+    m->ahead = dense ? weights + (o + m->width) * p->mixing.row : NULL;
+    m->ahead_count = at_most(p->outputs - o - m->width, m->width) * m->depth;
     pack_bias(p, image, o, m->width, scratch->bias);
 }
 
@@ -333,7 +356,9 @@ static void run_planar_tile(const dsc_problem *p, const dsc_plan *plan, const ou
         if (dsc_stopped(p))
             return;
         mixing_tile m = start_tile(p, plan, first, outer);
-        if (!is_pointwise(p))
+        if (p->windows)
+            unfold(p, t, first, m.depth, scratch->strips, scratch->panel, scratch->step, s.pitch);
+        else if (!is_pointwise(p))
             depthwise_planes(p, plan, t, first, m.depth, (plane_target){scratch->panel, scratch->step, s.pitch, 1, inner},
                              scratch->strips);
         mix_planar(p, t, &s, m, first, scratch);
@@ -368,6 +393,11 @@ static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, con
                             (const real *)p->x.data + t->image * p->x.batch + t->depth * p->x.step[0] +
                                 t->row * p->x.step[1] + t->column * p->x.step[2] + first * p->x.channel,
                             p->x.step[1], scratch);
+        } else if (p->windows) {
+            const panel_shape s = shape_panel(p, t->rows, t->columns);
+            unfold(p, t, first, m.depth, scratch->strips, scratch->panel, scratch->step, s.pitch);
+            m.a_row = 1, m.a_step = scratch->step;
+            mix_interleaved(p, t, m, first, scratch->panel, s.pitch, scratch);
         } else {
             fill_pixels(p, plan, t, scratch, first, m.depth, inner);
             m.a_row = scratch->step, m.a_step = 1;

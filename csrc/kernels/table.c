@@ -42,6 +42,7 @@ const dsc_table TABLE = {
         [DSC_DEPTHWISE] = {plan_any_depthwise, run_any_depthwise, false},
         [DSC_POINTWISE] = {plan_any_separable, run_any_separable, false},
         [DSC_SEPARABLE] = {plan_any_separable, run_any_separable, false},
+        [DSC_STANDARD] = {plan_separable, run_separable, false},
         [DSC_DEPTHWISE_WEIGHTS] = {plan_weights, run_weights, true},
         [DSC_POINTWISE_WEIGHTS] = {plan_products, run_products, true},
         [DSC_ACTIVATE] = {plan_elementwise, run_activation, true},

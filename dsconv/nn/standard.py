@@ -1,8 +1,9 @@
 """The standard convolution and the linear layer.
 
-Windows of the padded image are copied into a matrix, some rows of outputs at a time, and multiplied by the
-weights: forward as a pointwise convolution whose channels are the taps, bias and activation in the same pass;
-in the gradients with NumPy's matrix product. The memory for that is bounded by `_BLOCK`, whatever the image.
+Windows of the image are copied into a matrix, some rows of outputs at a time, and multiplied by the
+weights: forward in the kernels, as a pointwise convolution whose channels are the taps, bias and activation
+in the same pass; in the gradients with NumPy's matrix product. The memory for that is bounded, whatever the
+image.
 """
 
 from collections import namedtuple
@@ -11,14 +12,13 @@ from math import prod
 
 import numpy as np
 
-from .. import cost, functional, gradients
-from ..geometry import as_integer
+from .. import cost, functional, gradients, gufuncs
+from ..geometry import as_integer, items_of
 from .convolution import epilogue_keywords
 from .initial import he_normal, zeros
 from .layer import Layer
 from .protocol import Pullback, whole_shape
 from .ranks import bind_ranks, needs_rank
-from .scratch import scratch
 from .stream import Stateless
 from .windows import (
     activate,
@@ -105,13 +105,10 @@ def _windows(padded, window, block, output):
     return np.lib.stride_tricks.as_strided(part, shape, (channel, *taps, *steps), writeable=False)
 
 
-def _columns(padded, window, block, output, into=None):
-    """The same as a matrix (C*taps, *rows), copied into the memory `into` where given."""
+def _columns(padded, window, block, output):
+    """The same as a matrix (C*taps, *rows)."""
     windows = _windows(padded, window, block, output)
-    columns = np.empty(windows.size, padded.dtype) if into is None else into[: windows.size]
-    columns = columns.reshape(windows.shape)
-    columns[...] = windows
-    return columns.reshape(-1, *windows.shape[1 + len(window.kernel) :])
+    return windows.reshape(-1, *windows.shape[1 + len(window.kernel) :])
 
 
 def _scatter(columns, padded, window, block, output):
@@ -121,6 +118,21 @@ def _scatter(columns, padded, window, block, output):
     columns = columns.reshape(padded.shape[0], prod(window.kernel), *rows)
     for position, tap in enumerate(taps_of(window)):
         part[(slice(None), *tap_slices(window, tap, rows))] += columns[:, position]
+
+
+def _hashable(value):
+    items = None if isinstance(value, str) else items_of(value)
+    return value if items is None else tuple(map(_hashable, items))
+
+
+@lru_cache(maxsize=256)
+def _ufunc(rank, stride, padding, dilation, padding_mode, activation, data_format, biased):
+    given = {
+        "stride": stride, "padding": padding, "dilation": dilation, "padding_mode": padding_mode,
+        "activation": activation, "data_format": data_format,
+    }  # fmt: skip
+    present = {"pointwise_bias"} if biased else ()
+    return gufuncs.ufunc_of(gufuncs.canonical("standard_conv", rank, given, present))
 
 
 # ---- the layer -----------------------------------------------------------------------------------
@@ -211,22 +223,30 @@ class Conv(Layer):
 
     def _result(self, x, geometry, activation):
         """The result in the layout asked for, the activation in the pass that stores it."""
-        dtype, output = np.result_type(x, self.weight), geometry.output
+        dtype = np.result_type(x, self.weight)
+        if dtype in _NATIVE:
+            operands = [channels_back(x, self.data_format), np.ascontiguousarray(self.weight)]
+            if self.bias is not None:
+                operands.append(self.bias)
+            given = *map(_hashable, self._given), self.padding_mode, activation, self.data_format
+            ufunc = _ufunc(self.rank, *given, self.bias is not None)
+            return ufunc(*operands, dtype=dtype, casting="same_kind")
+        return self._through_columns(x, geometry, activation, dtype)
+
+    def _through_columns(self, x, geometry, activation, dtype):
+        """The same for types of which the standard convolution has no kernel."""
+        output = geometry.output
         matrix = self.weight.reshape(self.out_channels, -1)
         result = np.empty(with_spatial((len(x),), output, self.data_format, self.out_channels), dtype)
-        blocks = _blocks(self.window, output, self.in_channels)
         multiply = getattr(functional, f"pointwise_conv{self.rank}d")
         words = {"activation": activation, "data_format": self.data_format}
-        elements = matrix.shape[1] * prod((blocks[0].stop, *output[1:])) if blocks else 0
-        with scratch(elements, dtype) as memory:
-            for image, target in zip(x, result, strict=True):
-                padded = _padded(image, geometry, dtype)
-                for block in blocks:
-                    columns = _columns(padded, self.window, block, output, memory)
-                    place = slice(None), block
-                    if self.data_format == "channels_last":
-                        columns, place = np.moveaxis(columns, 0, -1), block
-                    multiply(columns, matrix, self.bias, **words, out=target[place])
+        for image, target in zip(x, result, strict=True):
+            padded = _padded(image, geometry, dtype)
+            for block in _blocks(self.window, output, self.in_channels):
+                columns, place = _columns(padded, self.window, block, output), (slice(None), block)
+                if self.data_format == "channels_last":
+                    columns, place = np.moveaxis(columns, 0, -1), block
+                multiply(columns, matrix, self.bias, **words, out=target[place])
         return result
 
     def _grads(self, x, geometry, du):
