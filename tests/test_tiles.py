@@ -197,3 +197,19 @@ def test_standard_convolution_wants_dense_rows():
     with pytest.raises(ValueError, match="weight must be dense"):
         ufunc(np.ones((3, 20), np.float32), weight)
     assert ufunc(np.ones((3, 20), np.float32), weight.copy()).shape == (4, 16)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_single_pixels(isa, dtype):
+    """Weights at every alignment, sizes that are no whole vectors, more summands than one pass takes."""
+    rng = np.random.default_rng(2)
+    for depth in (15, 16, 17, 40, 64, 1024, 1100):
+        for outputs in (16, 17, 31, 100):
+            memory = integers(rng, outputs * depth + 16, dtype=dtype)
+            for offset in (0, 1, 4, 9):
+                weight = memory[offset : offset + outputs * depth].reshape(outputs, depth)
+                x, bias = integers(rng, depth, 1, 1, dtype=dtype), integers(rng, outputs, dtype=dtype)
+                check("pointwise_conv2d", x, weight, bias, activation="relu")
+                check("pointwise_conv1d", x[:, 0], weight)
+            taps = integers(rng, depth, 1, 3, 3, dtype=dtype)
+            check("separable_conv2d", integers(rng, depth, 3, 3, dtype=dtype), taps, weight)

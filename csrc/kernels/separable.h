@@ -4,7 +4,7 @@
 #define DSCONV_SEPARABLE_H
 
 #include "depthwise.h"
-#include "pointwise_tile.h"
+#include "pointwise_pixel.h"
 #include "transpose.h"
 #include "unfold.h"
 
@@ -306,17 +306,40 @@ static bool few_pixels(const dsc_problem *p, const panel_shape *s, dsc_int depth
     return (double)round_up(s->width, LANES) * outputs * (double)depth > transposed + TRANSPOSING_RESULTS * width * outputs;
 }
 
+/* A pixel alone, if its weights can be read as they are. */
+static bool run_pixel(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
+                      const separable_scratch *scratch)
+{
+    if (s->segments != 1 || s->width != 1 || p->mixing.column != 1 || p->outputs < LANES || m.depth < LANES)
+        return false;
+    const real *x = scratch->panel;
+    dsc_int step = scratch->step;
+    if (is_pointwise(p)) {
+        x = (const real *)element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
+                                                    t->row * p->x.step[1] + t->column * p->x.step[2]);
+        step = p->x.channel;
+    }
+    copy_strided(scratch->square, x, step, m.depth);
+    m.a = scratch->square;
+    m.y = (real *)place_of(p, t, 0, 0), m.y_column = p->y.channel;
+    mix_pixel(&m, (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column, p->mixing.row, p->outputs);
+    return true;
+}
+
 static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
                        const separable_scratch *scratch)
 {
+    const real *bias = (const real *)p->mixing_bias.data;
+    m.row_bias = bias ? bias + t->image * p->mixing_bias.batch : NULL;
+    m.row_bias_step = p->mixing_bias.step;
+    if (run_pixel(p, t, s, m, first, scratch))
+        return;
     if (few_pixels(p, s, m.depth)) {
+        m.row_bias = NULL;
         mix_few_pixels(p, t, s, m, first, scratch);
         return;
     }
-    const real *bias = (const real *)p->mixing_bias.data;
     const dsc_int columns = group_columns(m.depth);
-    m.row_bias = bias ? bias + t->image * p->mixing_bias.batch : NULL;
-    m.row_bias_step = p->mixing_bias.step;
     m.a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
     m.a_row = p->mixing.row, m.a_step = p->mixing.column;
     m.b = scratch->group;

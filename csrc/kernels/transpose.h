@@ -7,10 +7,10 @@
 
 #define SQUARES_AHEAD 4
 
-/* target[c * target_row + r] = source[r * source_row + c] for one LANES x LANES square. */
-static void transpose_square(const real *source, dsc_int source_row, real *target, dsc_int target_row)
+/* Column c of a LANES x LANES square to a[c]. */
+INLINE void load_transposed(const real *source, dsc_int source_row, vec *a)
 {
-    vec a[LANE_COUNT], b[LANE_COUNT];
+    vec b[LANE_COUNT];
     UNROLL
     for (int i = 0; i < LANE_COUNT; ++i)
         a[i] = v_load(source + i * source_row);
@@ -25,6 +25,13 @@ static void transpose_square(const real *source, dsc_int source_row, real *targe
         for (int i = 0; i < LANE_COUNT; ++i)
             a[i] = b[i];
     }
+}
+
+/* target[c * target_row + r] = source[r * source_row + c] for one square. */
+static void transpose_square(const real *source, dsc_int source_row, real *target, dsc_int target_row)
+{
+    vec a[LANE_COUNT];
+    load_transposed(source, source_row, a);
     UNROLL
     for (int i = 0; i < LANE_COUNT; ++i)
         v_store(target + i * target_row, a[i]);
