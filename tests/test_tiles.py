@@ -213,3 +213,14 @@ def test_single_pixels(isa, dtype):
                 check("pointwise_conv1d", x[:, 0], weight)
             taps = integers(rng, depth, 1, 3, 3, dtype=dtype)
             check("separable_conv2d", integers(rng, depth, 3, 3, dtype=dtype), taps, weight)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_tap_that_is_not_finite(isa, value):
+    """It meets what exists and no padded zero, in its own channel only, whatever goes through a tile together."""
+    rng = np.random.default_rng(3)
+    for width, stride in ((7, 1), (14, 2), (40, 2), (14, 3)):
+        x, w = integers(rng, 9, 13, width) + np.float32(0.5), integers(rng, 9, 1, 3, 3)
+        w[4, 0, 0, 2] = value
+        check("depthwise_conv2d", x, w, padding=1, stride=stride)
+        check("depthwise_conv2d", x.astype(np.float16), w.astype(np.float16), padding=1, stride=stride)

@@ -44,7 +44,7 @@ static void fill_bias(const plane_region *r)
 /* Planes that go through the tiles together: the rows that one tile takes of all of them stay in the first-level cache. */
 static dsc_int planes_together(const dsc_problem *p, const dsc_plan *plan, const window *w)
 {
-    if (plan->path != IN_PLACE || p->multiplier != 1 || w->e.stride[2] != 1)
+    if (plan->path != IN_PLACE || p->multiplier != 1)
         return 1;
     dsc_int apart = rows_apart(&w->e);
     dsc_int fit = PLANES_BYTES / (dsc_int)sizeof(real) / at_least(divide_up(w->count[1], apart) * w->e.in[2], 1);
@@ -107,6 +107,10 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
         for (dsc_int done = 0, planes; done < count; done += planes, here.y += planes * here.plane) {
             planes = at_most(together, count - done);
             plane_region r = region_of(p, &w, first + done, planes, &here);
+            if (planes > 1 && w.e.stride[2] != 1 && !taps_finite(&r)) {
+                planes = 1;
+                r = region_of(p, &w, first + done, planes, &here);
+            }
             run_planes(p, plan, &r, scratch);
             if (!p->e.transposed)
                 finish_planes(t, &here, planes);

@@ -36,12 +36,14 @@ static const char *summand_of(const plane_region *r, dsc_int summand)
 static bool taps_finite(const plane_region *r)
 {
     const dsc_int *kernel = r->e->kernel, *step = r->tap_step;
-    for (dsc_int m = 0; m < r->summands; ++m)
+    for (dsc_int m = 0; m < r->planes * r->summands; ++m) {
+        const real *taps = r->taps + m / r->summands * r->taps_plane + m % r->summands * r->taps_summand;
         for (dsc_int k = 0; k < kernel[0]; ++k)
             for (dsc_int j = 0; j < kernel[1]; ++j)
                 for (dsc_int i = 0; i < kernel[2]; ++i)
-                    if (!isfinite(r->taps[m * r->taps_summand + k * step[0] + j * step[1] + i * step[2]]))
+                    if (!isfinite(taps[k * step[0] + j * step[1] + i * step[2]]))
                         return false;
+    }
     return true;
 }
 
