@@ -217,7 +217,7 @@ def test_single_pixels(isa, dtype):
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_tap_that_is_not_finite(isa, value):
-    """It meets what exists and no padded zero, in its own channel only, whatever goes through a tile together."""
+    """It meets what exists and no padded zero, in its own channel only, whatever shares its tile."""
     rng = np.random.default_rng(3)
     for width, stride in ((7, 1), (14, 2), (40, 2), (14, 3)):
         x, w = integers(rng, 9, 13, width) + np.float32(0.5), integers(rng, 9, 1, 3, 3)

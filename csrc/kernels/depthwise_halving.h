@@ -126,9 +126,9 @@ INLINE void halve_plane(const depthwise_tile *t, const roll_kind k, bool far, co
     start_rolling(k, bias, sums);
     for (dsc_int step = 0; step < t->rows + before; ++step, x += 2 * t->row, y += t->y_row) {
         if (far) {
-            announce_row(x + AHEAD * t->row, 0, 2 * k.vectors);
-            announce_row(x + (AHEAD + 1) * t->row, 0, 2 * k.vectors);
-            announce_row(y + AHEAD / 2 * t->y_row, 1, k.vectors);
+            announce_row(x + t->x_ahead, 0, 2 * k.vectors);
+            announce_row(x + t->x_ahead + t->row, 0, 2 * k.vectors);
+            announce_row(y + t->y_ahead, 1, k.vectors);
         }
         if (step >= before && step < t->rows && 2 * step >= t->row_first && 2 * step + 1 < t->row_last) {
             halve_row(t, k, 0, 1, x, 0, 0, pairs, sums);
@@ -206,9 +206,9 @@ INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const 
     }
     for (dsc_int left = t->rows - before; left > 0; --left, x += 2 * t->row, y += t->y_row) {
         if (far) {
-            announce_row(x + AHEAD * t->row, 0, 2 * k.vectors);
-            announce_row(x + (AHEAD + 1) * t->row, 0, 2 * k.vectors);
-            announce_row(y + AHEAD / 2 * t->y_row, 1, k.vectors);
+            announce_row(x + t->x_ahead, 0, 2 * k.vectors);
+            announce_row(x + t->x_ahead + t->row, 0, 2 * k.vectors);
+            announce_row(y + t->y_ahead, 1, k.vectors);
         }
         halve_dense_row(t, k, 0, 1, x, 0, 0, masks, &taps, sums);
         halve_dense_row(t, k, 1, 1, x, 0, 0, masks, &taps, sums);

@@ -141,6 +141,19 @@ static bool run_paired(const plane_region *r, depthwise_tile *t, int rolling, co
     return true;
 }
 
+/* What a tile asks for while it runs: rows that it will come to, or where planes are large, the same of the tile beside it, or
+ * of the first of the next plane. */
+static void look_ahead(const plane_region *r, depthwise_tile *t, dsc_int done, dsc_int x_step)
+{
+    const dsc_int *in = r->e->in;
+    if (in[0] > 1 || in[1] * in[2] * (dsc_int)sizeof(real) <= PLANE_FAR)
+        t->x_ahead = AHEAD * t->row, t->y_ahead = AHEAD / r->e->stride[1] * t->y_row;
+    else if (done + t->width < r->columns)
+        t->x_ahead = t->width * x_step, t->y_ahead = t->width;
+    else
+        t->x_ahead = r->x_plane - done * x_step, t->y_ahead = r->y_plane - done;
+}
+
 /* The same for rolling tiles, as wide as they can be: their first and last vectors may meet a border. */
 static void run_rolling(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
 {
@@ -160,6 +173,7 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
         set_columns(r, t, start, masked);
         t->x = x + done * x_step;
         t->y = y + done * r->y_column;
+        look_ahead(r, t, done, x_step);
         if (!halves(rolling) && are_apart(t))
             apart_table[vectors - 1](t);
         else

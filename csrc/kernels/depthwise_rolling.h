@@ -12,6 +12,7 @@
 #define ROLLING_COLUMNS 16   /* most column taps */
 
 #define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
+#define PLANE_FAR (256 << 10)    /* ... beyond which the second-level cache does not hold two and their results */
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
 
 /* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
@@ -111,7 +112,7 @@ INLINE void roll_any_row(const depthwise_tile *t, const roll_kind k, const int a
         roll_row(t, k, all, row, first, last, edges, sums);
 }
 
-/* A tile runs down its columns, which the memory does not foresee: ask for what it will need. */
+/* A tile runs down its columns, which the memory does not foresee: ask for what it will need, see look_ahead. */
 INLINE void announce_row(const real *p, const int written, const int V)
 {
     UNROLL
@@ -224,8 +225,8 @@ INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const e
     }
     for (dsc_int left = t->rows - before; left > 0; --left, x += t->row, y += t->y_row) {
         if (far) {
-            announce_row(x + AHEAD * t->row, 0, k.vectors);
-            announce_row(y + AHEAD * t->y_row, 1, k.vectors);
+            announce_row(x + t->x_ahead, 0, k.vectors);
+            announce_row(y + t->y_ahead, 1, k.vectors);
         }
         roll_any_row(t, k, 1, x, 0, 0, edges, &taps, sums);
         store_dense(k, finish, y, stored, sums[before]);
