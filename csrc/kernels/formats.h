@@ -6,6 +6,9 @@
 #include "../vec.h"
 #include "walk.h"
 
+/* Not worth a copy in each of their callers. */
+#define NOT_INLINE static __attribute__((noinline))
+
 static bool is_native(const dsc_problem *p)
 {
     return p->format == DSC_NATIVE && p->parts == 1;
@@ -22,7 +25,7 @@ static inline char *element_of(const dsc_problem *p, char *data, dsc_int offset)
 }
 
 /* target[j] = source[j * step] */
-static __attribute__((noinline)) void copy_strided(real *target, const real *source, dsc_int step, dsc_int count)
+NOT_INLINE void copy_strided(real *target, const real *source, dsc_int step, dsc_int count)
 {
     dsc_int j = 0;
     if (step == 1) {
@@ -93,7 +96,7 @@ static narrow_vec v_narrow(dsc_format format, vec v)
 }
 
 /* Fewer than a vector of them, or any that are not neighbours. */
-static __attribute__((noinline)) void fetch_some(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
+NOT_INLINE void fetch_some(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
 {
     for (dsc_int j = 0, here; j < count; j += here) {
         narrow lanes[LANES] = {0};
@@ -107,7 +110,7 @@ static __attribute__((noinline)) void fetch_some(dsc_format format, real *target
     }
 }
 
-static __attribute__((noinline)) void put_some(dsc_format format, narrow *target, dsc_int step, const real *source, dsc_int count)
+NOT_INLINE void put_some(dsc_format format, narrow *target, dsc_int step, const real *source, dsc_int count)
 {
     for (dsc_int j = 0, here; j < count; j += here) {
         narrow lanes[LANES];
@@ -138,7 +141,7 @@ INLINE void put_vectors(const dsc_format format, narrow *target, const real *sou
         *(loose_narrow_vec *)(target + count - LANES) = v_narrow(format, v_load(source + count - LANES));
 }
 
-static __attribute__((noinline)) void fetch_narrow(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
+NOT_INLINE void fetch_narrow(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
 {
     if (step != 1 || count < LANES)
         fetch_some(format, target, source, step, count);
@@ -148,7 +151,7 @@ static __attribute__((noinline)) void fetch_narrow(dsc_format format, real *targ
         fetch_vectors(DSC_BFLOAT, target, source, count);
 }
 
-static __attribute__((noinline)) void put_narrow(dsc_format format, narrow *target, dsc_int step, const real *source, dsc_int count)
+NOT_INLINE void put_narrow(dsc_format format, narrow *target, dsc_int step, const real *source, dsc_int count)
 {
     if (step != 1 || count < LANES)
         put_some(format, target, step, source, count);
@@ -160,7 +163,7 @@ static __attribute__((noinline)) void put_narrow(dsc_format format, narrow *targ
 #endif
 
 /* target[j] = element j * step of an array of reals, narrow floats, or one part of complex numbers. */
-static __attribute__((noinline)) void fetch(const dsc_problem *p, real *target, const char *source, dsc_int step, dsc_int count)
+NOT_INLINE void fetch(const dsc_problem *p, real *target, const char *source, dsc_int step, dsc_int count)
 {
 #if REAL_BITS == 32
     if (p->format != DSC_NATIVE) {
@@ -183,7 +186,7 @@ static real fetch_one(const dsc_problem *p, const char *source)
 }
 
 /* Complex numbers from rows of their parts. */
-static __attribute__((noinline)) void put_pairs(real *target, dsc_int step, const real *low, const real *high, dsc_int count)
+NOT_INLINE void put_pairs(real *target, dsc_int step, const real *low, const real *high, dsc_int count)
 {
     dsc_int j = 0;
     for (; step == 2 && j + LANES <= count; j += LANES) {
@@ -198,7 +201,7 @@ static __attribute__((noinline)) void put_pairs(real *target, dsc_int step, cons
 }
 
 /* target[j * step] = source[j], reals or narrow floats. */
-static __attribute__((noinline)) void put_reals(const dsc_problem *p, char *target, dsc_int step, const real *source, dsc_int count)
+NOT_INLINE void put_reals(const dsc_problem *p, char *target, dsc_int step, const real *source, dsc_int count)
 {
     real *y = (real *)target;
 #if REAL_BITS == 32

@@ -139,7 +139,7 @@ def _ufunc(rank, stride, padding, dilation, padding_mode, activation, data_forma
 class Conv(Layer):
     """Standard convolution: each output channel sums over all input channels.
 
-    For stems, and to compare with: it goes through copies of windows and a matrix product.
+    For stems, and to compare with: windows are unfolded, and multiplied by the weights.
 
     Parameters
     ----------

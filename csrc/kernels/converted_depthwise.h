@@ -1,0 +1,217 @@
+/* The depthwise stage of a tile of narrow floats or complex numbers, as a call on reals. */
+#ifndef DSCONV_CONVERTED_DEPTHWISE_H
+#define DSCONV_CONVERTED_DEPTHWISE_H
+
+#include "converted_plan.h"
+
+/* What is known of a tile before any channel is looked at. */
+typedef struct {
+    const dsc_problem *p;
+    const dsc_plan *plan;
+    dsc_int image, first[3], count[3], outputs;
+    tile_region region;
+    dsc_extent e;            /* of the call on reals */
+    bool pixels;
+    converted_scratch s;
+} converted_tile;
+
+/* Where depthwise results go: planes `plane` apart, or pixels of these steps. */
+typedef struct { real *y; dsc_int plane, step[3]; } converted_target;
+
+static void set_region(converted_tile *t)
+{
+    const dsc_problem *p = t->p;
+    t->e = p->e;
+    if (!p->fold) {
+        t->region = region_of_tile(&p->e, t->first, t->count);
+        t->e = extent_of_region(&p->e, &t->region, t->count);
+        return;
+    }
+    t->region.volume = 1;
+    for (int axis = 0; axis < 3; ++axis) {
+        t->region.axis[axis] = (axis_region){.step = 1, .count = p->e.in[axis]};
+        t->region.volume *= p->e.in[axis];
+    }
+}
+
+static void dense_steps(const dsc_int size[3], dsc_int element, dsc_int step[3])
+{
+    step[2] = element, step[1] = size[2] * step[2], step[0] = size[1] * step[1];
+}
+
+/* Taps of channel c, for its multiplier or summand m, as reals that take one input part to one output part. */
+static void convert_taps(const converted_tile *t, dsc_int c, dsc_int m, int in, int out, real *target)
+{
+    const dsc_problem *p = t->p;
+    const dsc_int *kernel = p->e.kernel, *step = p->taps.step;
+    const bool negative = p->parts == 2 && factor_negative(p, in, out);
+    const char *taps = element(p, p->taps.data, t->image * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier +
+                                                    (p->parts == 2 ? factor_part(in, out) : 0));
+    for (dsc_int k = 0; k < kernel[0]; ++k)
+        for (dsc_int j = 0; j < kernel[1]; ++j, target += kernel[2]) {
+            fetch(p, target, element(p, taps, k * step[0] + j * step[1]), step[2], kernel[2]);
+            for (dsc_int i = 0; negative && i < kernel[2]; ++i)
+                target[i] = -target[i];
+        }
+}
+
+static real convert_bias(const converted_tile *t, const dsc_vector *bias, dsc_int o, int part)
+{
+    return bias->data ? fetch_one(t->p, element(t->p, bias->data, t->image * bias->batch + o * bias->step + part)) : 0;
+}
+
+/* A call on reals that computes `channels` channels of the tile. */
+static dsc_problem real_problem(const converted_tile *t, dsc_int channels, dsc_int summands)
+{
+    const dsc_problem *p = t->p;
+    dsc_problem r = {.e = t->e, .batch = 1, .channels = channels, .multiplier = 1, .outputs = channels, .summands = summands,
+                     .format = DSC_NATIVE, .item = sizeof(real), .parts = 1, .fold = p->fold, .threads = 1,
+                     .taps_activation = p->taps_activation, .stop = p->stop, .poll = p->poll};
+    const dsc_int volume = taps_of(p);
+    r.taps = (dsc_taps){.data = (char *)t->s.taps, .channel = volume * summands, .multiplier = volume};
+    dense_steps(p->e.kernel, 1, r.taps.step);
+    r.taps_bias = (dsc_vector){.data = (char *)t->s.bias, .step = 1};
+    return r;
+}
+
+static void run_reals(const dsc_problem *r, void (*plan)(const dsc_problem *, dsc_plan *),
+                      void (*run)(const dsc_problem *, const dsc_plan *, dsc_int, dsc_int, void *), void *memory)
+{
+    dsc_plan own;
+    plan(r, &own);
+    const dsc_int piece = own.work > LOOK_WORK ? 1 : at_least(own.items, 1);
+    for (dsc_int i = 0; i < own.items && !dsc_stopped(r); i += piece)
+        run(r, &own, i, i + piece, memory);
+}
+
+static const char *input_of(const converted_tile *t, dsc_int channel)
+{
+    return element(t->p, t->p->x.data, t->image * t->p->x.batch + channel * t->p->x.channel);
+}
+
+/* The taps of channels [c, c + n) that give part `out` of output m of each. */
+static void convert_channels(const converted_tile *t, dsc_int c, dsc_int n, dsc_int m, int out)
+{
+    const dsc_problem *p = t->p;
+    const dsc_int inputs = p->summands * p->parts, taps = taps_of(p), *step = p->taps.step, *kernel = p->e.kernel;
+    const bool rows = step[2] == 1 && (kernel[1] == 1 || step[1] == kernel[2]) &&
+                      (kernel[0] == 1 || step[0] == kernel[1] * kernel[2]);
+    if (rows && inputs == 1 && p->taps.channel == taps)
+        fetch(p, t->s.taps, element(p, p->taps.data, t->image * p->taps.batch + c * taps + m * p->taps.multiplier), 1, n * taps);
+    else
+        for (dsc_int i = 0; i < n * inputs; ++i)
+            convert_taps(t, c + i / inputs, m + i % inputs / p->parts, (int)(i % p->parts), out, t->s.taps + i * taps);
+    for (dsc_int i = 0; i < n; ++i)
+        t->s.bias[i] = convert_bias(t, &p->taps_bias, (c + i) * p->multiplier + m, out);
+}
+
+/* Channels [c, c + n) as planes: output m of each, one of its parts. */
+static void convolve_part(const converted_tile *t, dsc_int c, dsc_int n, dsc_int m, int out, const converted_target *to)
+{
+    const dsc_problem *p = t->p;
+    const dsc_int inputs = p->summands * p->parts;
+    dsc_problem r = real_problem(t, n, inputs);
+    convert_channels(t, c, n, m, out);
+    r.x = (dsc_map){.data = (char *)t->s.x, .channel = inputs * t->region.volume, .multiplier = t->region.volume};
+    dense_steps(r.e.in, 1, r.x.step);
+    r.y = (dsc_map){.data = (char *)(to->y + (m * p->parts + out) * to->plane), .channel = p->multiplier * p->parts * to->plane};
+    dense_steps(t->count, 1, r.y.step);
+    run_reals(&r, plan_depthwise, run_depthwise, t->s.native);
+}
+
+static void convolve_planes(const converted_tile *t, dsc_int c, dsc_int n, const converted_target *to)
+{
+    const dsc_problem *p = t->p;
+    real *x = t->s.x;
+    for (dsc_int i = 0; i < n; ++i)
+        for (dsc_int s = 0; s < p->summands; ++s)
+            for (int part = 0; part < p->parts; ++part, x += t->region.volume)
+                fetch_region(p, &t->region, element(p, input_of(t, c + i), s * p->x.multiplier + part), x);
+    for (dsc_int m = 0; m < p->multiplier && !dsc_stopped(p); ++m)
+        for (int out = 0; out < p->parts; ++out)
+            convolve_part(t, c, n, m, out, to);
+}
+
+/* Pairs of reals: their elements exchanged. */
+static void exchange_parts(real *x, dsc_int count)
+{
+    dsc_int i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        vec v = v_load(x + i);
+        v_store(x + i, v_zip_low(v_odd(v, v), v_even(v, v)));
+    }
+    for (; i < count; i += 2) {
+        real low = x[i];
+        x[i] = x[i + 1], x[i + 1] = low;
+    }
+}
+
+/* Channels [c, c + n) as pixels: of the two real factors of each complex one, those that keep the parts or exchange them. */
+static void convolve_channels(const converted_tile *t, dsc_int c, dsc_int n, bool exchange, const dsc_map *x,
+                              const converted_target *to)
+{
+    const dsc_problem *p = t->p;
+    const dsc_int channels = n * p->parts, taps = taps_of(p);
+    dsc_problem r = real_problem(t, channels, 1);
+    for (dsc_int i = 0; i < channels; ++i) {
+        const int out = (int)(i % p->parts), in = exchange ? 1 - out : out;
+        convert_taps(t, c + i / p->parts, 0, in, out, t->s.taps + i * taps);
+        t->s.bias[i] = exchange ? 0 : convert_bias(t, &p->taps_bias, c + i / p->parts, out);
+    }
+    r.x = *x;
+    r.y = (dsc_map){.data = (char *)to->y, .channel = 1, .step = {to->step[0], to->step[1], to->step[2]}};
+    run_reals(&r, plan_depthwise, run_depthwise, t->s.native);
+}
+
+/* y += second, a dense one, `channels` reals of each pixel. */
+static void add_pixels(const converted_tile *t, dsc_int channels, const converted_target *to)
+{
+    const bool join = to->step[2] == channels;
+    const dsc_int columns = join ? 1 : t->count[2], run = join ? t->count[2] * channels : channels;
+    const real *second = t->s.second;
+    for (dsc_int k = 0; k < t->count[0]; ++k)
+        for (dsc_int j = 0; j < t->count[1]; ++j)
+            for (dsc_int i = 0; i < columns; ++i, second += run) {
+                real *y = to->y + k * to->step[0] + j * to->step[1] + i * to->step[2];
+                for (dsc_int at = 0; at < run; at += LANES) {
+                    const mask m = v_mask(0, run - at);
+                    v_store_masked(y + at, v_load_masked(y + at, m) + v_load_masked(second + at, m), m);
+                }
+            }
+}
+
+/* x itself, if it holds reals and the region is a part of it. */
+static bool reads_directly(const converted_tile *t, dsc_int c, dsc_map *x)
+{
+    const dsc_problem *p = t->p;
+    const axis_region *a = t->region.axis;
+    for (int axis = 0; axis < 3; ++axis)
+        if (a[axis].padded || a[axis].step != 1 || p->format != DSC_NATIVE)
+            return false;
+    *x = (dsc_map){.channel = 1, .step = {p->x.step[0], p->x.step[1], p->x.step[2]}};
+    x->data = (char *)element(p, input_of(t, c), a[0].first * x->step[0] + a[1].first * x->step[1] + a[2].first * x->step[2]);
+    return true;
+}
+
+static void convolve_pixels(const converted_tile *t, dsc_int c, dsc_int n, const converted_target *to)
+{
+    const dsc_problem *p = t->p;
+    const dsc_int channels = n * p->parts;
+    dsc_map copy = {.data = (char *)t->s.x, .channel = 1}, own = copy;
+    dense_steps(t->e.in, channels, copy.step);
+    const bool direct = reads_directly(t, c, &own);
+    if (!direct)
+        fetch_pixels(p, &t->region, input_of(t, c), channels, t->s.x);
+    convolve_channels(t, c, n, false, direct ? &own : &copy, to);
+    if (p->parts == 1)
+        return;
+    if (direct)
+        fetch_pixels(p, &t->region, input_of(t, c), channels, t->s.x);
+    exchange_parts(t->s.x, t->region.volume * channels);
+    converted_target second = {.y = t->s.second};
+    dense_steps(t->count, channels, second.step);
+    convolve_channels(t, c, n, true, &copy, &second);
+    add_pixels(t, channels, to);
+}
+
+#endif

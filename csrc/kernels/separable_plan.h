@@ -1,0 +1,183 @@
+/* The pointwise stage: how a call is cut into tiles and shared out, and the scratch of a thread. */
+#ifndef DSCONV_SEPARABLE_PLAN_H
+#define DSCONV_SEPARABLE_PLAN_H
+
+#include "depthwise.h"
+#include "pointwise_tile.h"
+#include "unfold.h"
+
+#define MIXING_MOST 1024   /* channels that one pass sums over; more are summed in fixed blocks of this */
+#define PIXELS_MOST 1024   /* in a tile */
+#define GROUP_BLOCKS 8     /* of columns that are multiplied together, at most */
+#define FEW_PIXELS 256     /* that are rows of the product, and are transposed, in a planar tile */
+#define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
+#define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
+#define PART_OUTPUTS 32    /* fewer are not worth reading all pixels once more */
+#define PART_PIXELS 512    /* planes of more are shared among threads by rows */
+#define PART_TAPS 4        /* multiply-adds of a depthwise stage that take as long as reading a weight once more */
+
+static bool is_pointwise(const dsc_problem *p)
+{
+    return p->taps.data == NULL && !p->windows;
+}
+
+static dsc_int mixed_channels(const dsc_problem *p)
+{
+    return p->channels * p->multiplier * p->parts;
+}
+
+/* Pixels of a tile in the panel: one run where y (and x, if it is read without a first stage) allows it, else every image
+ * row padded to whole vectors. */
+typedef struct { dsc_int segments, width, pitch, total; bool flat; } panel_shape;
+
+static panel_shape shape_panel(const dsc_problem *p, dsc_int rows, dsc_int columns)
+{
+    panel_shape s;
+    bool even = columns == p->e.out[2] && p->y.step[1] == columns * p->y.step[2];
+    s.flat = rows == 1 || (even && (!is_pointwise(p) || p->x.step[1] == columns * p->x.step[2]));
+    s.segments = s.flat ? 1 : rows;
+    s.width = s.flat ? rows * columns : columns;
+    s.pitch = s.flat ? columns : round_up(columns, LANES);
+    s.total = s.flat ? round_up(rows * columns, LANES) : rows * s.pitch;
+    return s;
+}
+
+/* Elements between panel rows (planar) or pixels (interleaved): with room for one vector past the end, and off the
+ * powers of two whose rows would share cache sets. */
+static dsc_int panel_step(dsc_int total)
+{
+    dsc_int step = round_up(total, LANES) + LANES;
+    return step * (dsc_int)sizeof(real) % 512 == 0 ? step + LANES : step;
+}
+
+/* Columns that are copied and multiplied together. A channel, of x or of y, is a page of its own: the fewer visits, the
+ * fewer misses in the translation buffer, and runs of some lines are read ahead. */
+static dsc_int group_columns(dsc_int depth)
+{
+    const dsc_int block = MIX_VECTORS_USUAL * LANES, room = (dsc_int)(dsc_panel_bytes() / 2 / sizeof(real));
+    return at_least(at_most(room / (at_least(depth, 1) * block), GROUP_BLOCKS) * block, MIX_VECTORS * LANES);
+}
+
+static void cut_rows(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int planes, dsc_int pixels)
+{
+    const dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1)), rows = divide_up(e->out[1], bands);
+    plan->column_width = e->out[2];
+    plan->band_rows = bands > 2 && rows > TILE_ROWS ? rows - rows % TILE_ROWS : rows;
+    plan->band_rows = divide_up(e->out[1], share_pieces(p, planes, divide_up(e->out[1], plan->band_rows), e->out[1]));
+}
+
+static void cut_columns(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int planes, dsc_int pixels)
+{
+    plan->band_rows = e->out[1] >= TILE_ROWS && pixels >= 2 * TILE_ROWS * LANES ? TILE_ROWS : 1;
+    plan->column_width = at_least(pixels / plan->band_rows / LANES * LANES, LANES);
+    const dsc_int pieces = share_pieces(p, planes * divide_up(e->out[1], plan->band_rows),
+                                        divide_up(e->out[2], plan->column_width), divide_up(e->out[2], 4 * LANES));
+    if (p->threads > 1)
+        plan->column_width = round_up(divide_up(e->out[2], pieces), LANES);
+}
+
+static void plan_separable_tiles(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int pixels)
+{
+    const dsc_int planes = p->batch * e->out[0] * plan->groups;
+    if (e->out[2] <= pixels && (e->out[1] > 1 || planes >= p->threads))
+        cut_rows(p, e, plan, planes, pixels);
+    else
+        cut_columns(p, e, plan, planes, pixels);
+}
+
+/* Outputs of an item. Where planes are small, threads share out outputs rather than pixels: each transposes its own weights
+ * only, and reads no others. */
+static void plan_outputs(const dsc_problem *p, dsc_plan *plan)
+{
+    const dsc_int planes = p->batch * p->e.out[0], pixels = p->e.out[1] * p->e.out[2];
+    dsc_int parts = p->threads;
+    bool shares = parts > 1 && planes < parts && pixels <= PART_PIXELS && p->outputs >= parts * PART_OUTPUTS;
+    if (!is_pointwise(p))
+        shares = shares && kernel_volume(&p->e) * (double)(p->e.in[1] * p->e.in[2]) <= (double)(PART_TAPS * p->outputs);
+    plan->group = shares ? round_up(divide_up(p->outputs, parts), LANES) : p->outputs;
+    plan->groups = plan->group ? divide_up(p->outputs, plan->group) : 1;
+}
+
+/* The call for one group of outputs. */
+static dsc_problem part_of(const dsc_problem *p, const dsc_plan *plan, dsc_int group)
+{
+    dsc_problem part = *p;
+    const dsc_int first = group * plan->group;
+    part.outputs = at_most(plan->group, p->outputs - first);
+    part.y.data = element_of(p, p->y.data, first * p->y.channel);
+    part.mixing.data = element_of(p, p->mixing.data, first * p->mixing.row);
+    if (p->mixing_bias.data)
+        part.mixing_bias.data = element_of(p, p->mixing_bias.data, first * p->mixing_bias.step);
+    return part;
+}
+
+/* Does the panel hold pixels, one after the other? */
+static bool pixels_in_panel(const dsc_problem *p)
+{
+    return channels_dense(p) && !p->windows;
+}
+
+/* Scratch for the factors and results of a product of so many summands. */
+static size_t mixing_bytes(dsc_int block)
+{
+    return (size_t)((block + 1) * group_columns(block) + FEW_PIXELS * MIX_VECTORS * LANES) * sizeof(real) + 192;
+}
+
+static void plan_separable(const dsc_problem *p, dsc_plan *plan)
+{
+    const dsc_extent e = reading_extent(p);
+    const dsc_int block = at_most(mixed_channels(p), MIXING_MOST);
+    dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), PIXELS_MOST);
+    *plan = (dsc_plan){.mixing_block = block};
+    plan_outputs(p, plan);
+    pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
+    plan_separable_tiles(p, &e, plan, at_least(pixels, LANES));
+    if (p->windows)
+        plan->scratch += (size_t)unfold_strip(&e, plan->column_width) * sizeof(real);
+    else if (!is_pointwise(p))
+        plan_reading(p, &e, plan);
+    set_tiles(p, plan);
+    panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
+    dsc_int panel = is_pointwise(p) ? 0 : pixels_in_panel(p) ? s.total * panel_step(block) : block * panel_step(s.total);
+    plan->scratch += (size_t)panel * sizeof(real) + mixing_bytes(block);
+    plan->items = p->batch * plan->groups * p->e.out[0] * plan->bands * plan->columns;
+    plan->work = output_volume(&p->e) * (double)p->batch * (double)mixed_channels(p) *
+                 ((double)p->outputs + (p->taps.data ? kernel_volume(&e) : 0));
+    /* Reading weights from memory takes as long as some pixels would. */
+    plan->work += (double)p->batch * (double)p->outputs * (double)mixed_channels(p) * 2 * TRANSPOSING;
+}
+
+/* Scratch of one thread, laid out. */
+typedef struct {
+    real *panel;       /* depthwise results: planar [channel][step], interleaved [pixel][step] */
+    real *group;       /* blocks of columns: each [channel][columns] */
+    real *square;      /* results that are to be transposed: [pixel][output] */
+    real *bias;        /* interleaved: of a group of columns */
+    void *strips;
+    dsc_int step;
+    packed_channels packed;
+} separable_scratch;
+
+static real *aligned(void *p)
+{
+    return (real *)(((uintptr_t)p + 63) & ~(uintptr_t)63);
+}
+
+static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, void *memory)
+{
+    panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
+    separable_scratch scratch = {.bias = aligned(memory)};
+    scratch.step = panel_step(pixels_in_panel(p) ? plan->mixing_block : s.total);
+    dsc_int columns = group_columns(plan->mixing_block);
+    scratch.square = scratch.bias + columns;
+    scratch.group = scratch.square + FEW_PIXELS * MIX_VECTORS * LANES;
+    scratch.panel = aligned(scratch.group + plan->mixing_block * columns);
+    scratch.strips = scratch.panel;
+    if (!is_pointwise(p))
+        scratch.strips = aligned(scratch.panel + scratch.step * (pixels_in_panel(p) ? s.total : plan->mixing_block));
+    if (plan->path == INTERLEAVED && !is_pointwise(p))
+        scratch.packed = no_channels(p, 0, scratch.strips);
+    return scratch;
+}
+
+#endif
