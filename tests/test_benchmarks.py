@@ -83,3 +83,17 @@ def test_instruction_counts_may_not_grow():
     assert [sentence.split(":")[0] for sentence in wrong] == ["b", "new", "gone"]
     assert "+5.5 %" in wrong[0]
     assert instructions.compare(baseline, baseline)[1] == []
+
+
+def test_variants_measure_themselves(capsys):
+    from benchmarks import variants
+
+    row = next(row for row in variants.ROWS if "40 bands" in row.name)
+    pytest.importorskip("ml_dtypes")
+    with ds.num_threads(1):
+        record = variants.measure(row, 0)
+    variants.print_rows([record])
+    variants.verdict([record], 1 << 20, {"multiply-adds": 2.0})
+    assert set(record["types"]["channels_last"]) == set(variants.TYPES)
+    assert record["layouts"] >= 1
+    assert "second thread, rows above 200 us: 0 of 0" in capsys.readouterr().out
