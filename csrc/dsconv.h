@@ -127,6 +127,7 @@ static inline bool dsc_stopped(const dsc_problem *p)
 typedef struct {
     dsc_int items, bands, columns;     /* bands x columns tiles of an output plane */
     dsc_int band_rows, column_width;   /* size of one tile, in output rows and columns */
+    dsc_int residues;                  /* of rows modulo the dilation, each a call of its own; 0: one */
     dsc_int slices;                    /* of depth in a tile, 0: one */
     dsc_int strip_rows, strip_pitch;   /* planar depthwise: rows of scratch and elements in each, 0: none */
     dsc_int mixing_block;              /* depthwise channels that one pointwise pass sums over */

@@ -33,6 +33,7 @@ HALVING, PHASES = "kernels/depthwise_halving.h", "kernels/depthwise_phases.h"
 INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
 MARCHING, CHANNELS = "kernels/depthwise_marching.h", "kernels/channel_taps.h"
+REGION = "kernels/converted_region.h"
 
 BUGS = [
     # ---- geometry
@@ -330,6 +331,53 @@ BUGS = [
         "in == 1 && out == 0",
         ops=INPUT_GRADIENT,
         dtypes=COMPLEX,
+    ),
+    # ---- tiles of narrow floats and complex numbers, and shares of threads
+    Bug(
+        "region moved by its padding",
+        REGION,
+        "a.low = a.first - position",
+        "a.low = 0",
+        ops=("depthwise_conv", "separable_conv"),
+        dtypes=("float16", "complex64"),
+    ),
+    Bug(
+        "region begins late",
+        REGION,
+        "(position - reach) / stride",
+        "(position - reach) / stride + 1",
+        ops=TRANSPOSED,
+        dtypes=("float16", "complex64"),
+    ),
+    Bug(
+        "exchanged parts meet their own taps",
+        "kernels/converted_depthwise.h",
+        "in = exchange ? 1 - out : out",
+        "in = out",
+        ops=("depthwise_conv",),
+        dtypes=COMPLEX,
+    ),
+    Bug(
+        "factors without their signs",
+        "kernels/converted.h",
+        "(out ? exchanged : v) * signs",
+        "(out ? exchanged : v)",
+        ops=("pointwise_conv",),
+        dtypes=COMPLEX,
+    ),
+    Bug(
+        "biases of the first share",
+        "kernels/separable_plan.h",
+        "first * p->mixing_bias.step",
+        "0 * p->mixing_bias.step",
+        ops=("pointwise_conv",),
+    ),
+    Bug(
+        "summands of the square before",
+        "kernels/pointwise_pixel.h",
+        "if (i >= from && i < to)",
+        "if (i < to)",
+        ops=("pointwise_conv",),
     ),
     # ---- gradients of the weights
     Bug(

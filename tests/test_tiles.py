@@ -224,3 +224,23 @@ def test_tap_that_is_not_finite(isa, value):
         w[4, 0, 0, 2] = value
         check("depthwise_conv2d", x, w, padding=1, stride=stride)
         check("depthwise_conv2d", x.astype(np.float16), w.astype(np.float16), padding=1, stride=stride)
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("width", [64, 93])
+def test_rows_of_one_residue(isa, width, data_format):
+    """A large dilated separable layer, by rows modulo the dilation: few and many, some without any input."""
+    rng = np.random.default_rng(width)
+    for height, kernel, dilation, padding in (
+        (40, 3, 2, 2), (40, 3, 6, 6), (41, 5, 3, 1), (13, 3, 6, 0), (17, 2, 8, 7), (9, 3, 4, 12),
+        (30, (3, 1), 5, 5), (31, 4, 7, 9), (50, 3, 24, 24),
+    ):  # fmt: skip
+        kernel = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        channels = -(-(1 << 18) // (height * width)) + 1  # 1 MiB and more
+        x, w = integers(rng, channels, height, width), integers(rng, channels, 1, *kernel)
+        p, b = integers(rng, 18, channels), integers(rng, 18)
+        x = x if data_format == "channels_first" else np.moveaxis(x, 0, -1).copy()
+        for threads in (1, 2):
+            with ds.num_threads(threads):
+                words = {"padding": (padding, dilation), "dilation": dilation, "data_format": data_format}
+                check("separable_conv2d", x, w, p, None, b, depthwise_activation="relu", **words)

@@ -259,11 +259,15 @@ static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, con
 static void run_separable(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *memory)
 {
     epilogue inner = make_epilogue(p->taps_activation), outer = make_epilogue(p->mixing_activation);
-    separable_scratch scratch = lay_out(p, plan, memory);
-    item_cursor c = item_at(p, plan, plan->groups, begin);
+    const dsc_problem first = residue_of(p, plan->residues, 0);
+    separable_scratch scratch = lay_out(&first, plan, memory);
+    item_cursor c = item_at(p, plan, plan->groups * plan->residues, begin);
     for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
-        const output_tile t = tile_of(p, plan, &c);
-        const dsc_problem part = part_of(p, plan, c.channel);
+        const dsc_problem own = residue_of(p, plan->residues, c.channel % plan->residues);
+        const dsc_problem part = part_of(&own, plan, c.channel / plan->residues);
+        const output_tile t = tile_of(&part, plan, &c);
+        if (t.rows <= 0)
+            continue;
         if (channels_dense(p))
             run_interleaved_tile(&part, plan, &t, &scratch, &inner, &outer);
         else

@@ -12,6 +12,8 @@
 #define FEW_PIXELS 256     /* that are rows of the product, and are transposed, in a planar tile */
 #define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
+#define RESIDUE_ROWS 2     /* output rows of a residue, at least */
+#define RESIDUE_LANES 12   /* of so many lanes one may be empty */
 #define PART_OUTPUTS 32    /* fewer are not worth reading all pixels once more */
 #define PART_PIXELS 512    /* planes of more are shared among threads by rows */
 #define PART_TAPS 4        /* multiply-adds of a depthwise stage that take as long as reading a weight once more */
@@ -123,7 +125,36 @@ static size_t mixing_bytes(dsc_int block)
     return (size_t)((block + 1) * group_columns(block) + FEW_PIXELS * MIX_VECTORS * LANES) * sizeof(real) + 192;
 }
 
-static void plan_separable(const dsc_problem *p, dsc_plan *plan)
+/* Output rows of one residue modulo the dilation read the same input rows, and are a convolution without dilation of its own.
+ * Tiles of such rows read each input row once or twice, tiles of neighbours as often as there are row taps: dearer where x is
+ * too large for the cache. Planar, rows that are not neighbours in y are padded to whole vectors in the panel: only where
+ * that costs little. */
+static dsc_int row_residues(const dsc_problem *p)
+{
+    const dsc_extent *e = &p->e;
+    const bool dilated = p->taps.data && !e->transposed && e->mode == DSC_ZEROS && e->stride[1] == 1 && e->dilation[1] > 1;
+    const bool padded = !channels_dense(p) && round_up(e->out[2], LANES) * RESIDUE_LANES > e->out[2] * (RESIDUE_LANES + 1);
+    const bool large = (double)p->channels * (double)(e->in[1] * e->in[2]) * sizeof(real) >= 2 * (double)dsc_panel_bytes();
+    const bool many = e->kernel[1] > 1 && e->out[1] >= RESIDUE_ROWS * e->dilation[1];
+    return dilated && large && many && !padded ? e->dilation[1] : 1;
+}
+
+/* The call on output rows residue, residue + residues, ... */
+static dsc_problem residue_of(const dsc_problem *p, dsc_int residues, dsc_int residue)
+{
+    dsc_problem own = *p;
+    if (residues == 1)
+        return own;
+    const dsc_int start = residue - p->e.low[1], rest = start % residues, first = rest < 0 ? rest + residues : rest;
+    own.e.low[1] = -(start - first) / residues, own.e.dilation[1] = 1;
+    own.e.in[1] = p->e.in[1] > first ? divide_up(p->e.in[1] - first, residues) : 0;
+    own.e.out[1] = divide_up(p->e.out[1] - residue, residues);
+    own.x.data = element_of(p, p->x.data, first * p->x.step[1]), own.x.step[1] *= residues;
+    own.y.data = element_of(p, p->y.data, residue * p->y.step[1]), own.y.step[1] *= residues;
+    return own;
+}
+
+static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent e = reading_extent(p);
     const dsc_int block = at_most(mixed_channels(p), MIXING_MOST);
@@ -145,6 +176,15 @@ static void plan_separable(const dsc_problem *p, dsc_plan *plan)
                  ((double)p->outputs + (p->taps.data ? kernel_volume(&e) : 0));
     /* Reading weights from memory takes as long as some pixels would. */
     plan->work += (double)p->batch * (double)p->outputs * (double)mixed_channels(p) * 2 * TRANSPOSING;
+}
+
+static void plan_separable(const dsc_problem *p, dsc_plan *plan)
+{
+    const dsc_int residues = row_residues(p);
+    const dsc_problem first = residue_of(p, residues, 0);
+    plan_one_residue(&first, plan);
+    plan->residues = residues;
+    plan->items *= residues, plan->work *= (double)residues;
 }
 
 /* Scratch of one thread, laid out. */
