@@ -13,11 +13,13 @@
 #define MIX_VECTORS 4
 #define MIX_VECTORS_USUAL 3   /* four only where that spares a second pass over the weights */
 #define MIX_ROWS_FOUR 6
+#define MIX_AHEAD 1           /* what comes next is asked for in the loop, which has instructions to spare */
 #else
 #define MIX_ROWS 6
 #define MIX_VECTORS 2
 #define MIX_VECTORS_USUAL 2
 #define MIX_ROWS_FOUR 6
+#define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif
 
 typedef struct {
@@ -52,9 +54,16 @@ typedef struct {
     dsc_int ahead_step;
 } mixing_core;
 
+#if MIX_AHEAD
 /* Three addresses from which those of eight rows are one addition of a multiple: as many as there are rows, and the loop has
  * no registers left. */
 typedef struct { const char *first, *fourth, *seventh; } row_addresses;
+
+INLINE row_addresses addresses_of(const real *a, const int R, dsc_int row)
+{
+    const char *first = (const char *)a;
+    return (row_addresses){first, R > 3 ? first + 3 * row : first, R > 6 ? first + 6 * row : first};
+}
 
 INLINE const real *row_address(const row_addresses *a, const int r, dsc_int row)
 {
@@ -76,6 +85,31 @@ INLINE void next_summand(row_addresses *a, const int R, dsc_int step)
         __asm__("" : "+r"(a->seventh));
     }
 }
+#else
+typedef struct { const char *row[MIX_ROWS]; } row_addresses;
+
+INLINE row_addresses addresses_of(const real *a, const int R, dsc_int row)
+{
+    row_addresses all;
+    UNROLL
+    for (int r = 0; r < R; ++r)
+        all.row[r] = (const char *)a + r * row;
+    return all;
+}
+
+INLINE const real *row_address(const row_addresses *a, const int r, dsc_int row)
+{
+    (void)row;
+    return (const real *)a->row[r];
+}
+
+INLINE void next_summand(row_addresses *a, const int R, dsc_int step)
+{
+    UNROLL
+    for (int r = 0; r < R; ++r)
+        a->row[r] += step;
+}
+#endif
 
 INLINE void start_sums(const mixing_core *t, const int R, const int V, vec sums[][MIX_VECTORS])
 {
@@ -99,11 +133,12 @@ INLINE void run_mixing(const mixing_core *t, const int R, const int V)
     const real *b = t->b;
     start_sums(t, R, V, sums);
     const dsc_int row = t->a_row * (dsc_int)sizeof(real), step = t->a_step * (dsc_int)sizeof(real), ahead_step = t->ahead_step;
-    row_addresses a = {(const char *)t->a, (const char *)t->a + 3 * row, (const char *)t->a + 6 * row};
+    row_addresses a = addresses_of(t->a, R, row);
     const char *ahead = t->ahead;
     for (dsc_int left = t->depth; left > 0; --left, b += V * LANES, ahead += ahead_step) {
         vec column[MIX_VECTORS];
-        __builtin_prefetch(ahead, 0, 2);
+        if (MIX_AHEAD)
+            __builtin_prefetch(ahead, 0, 2);
         UNROLL
         for (int v = 0; v < V; ++v) {
             column[v] = v_load(b + v * LANES);
