@@ -171,6 +171,7 @@ dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem);
 int dsc_get_threads(void);
 void dsc_set_threads(int n);
 double dsc_set_threshold(double work);
+double dsc_seconds(void);                      /* of a clock that only runs on */
 void dsc_parallel_init(void);
 
 #endif

@@ -1,24 +1,15 @@
 /* The ufunc loops: operands to a problem, and the problem to the kernels without the GIL. */
 #include "gufunc.h"
 
-#include <time.h>
-
 #define POLL_SECONDS 0.05
 
 static _Thread_local double next_poll;   /* 0: not the thread that made the call */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* True when a signal handler has raised: the exception is set and the call must end. */
 static bool poll_signals(void)
 {
     double time;
-    if (next_poll == 0 || (time = now()) < next_poll)
+    if (next_poll == 0 || (time = dsc_seconds()) < next_poll)
         return false;
     next_poll = time + POLL_SECONDS;
     PyGILState_STATE state = PyGILState_Ensure();
@@ -236,7 +227,7 @@ dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p)
     /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
     PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
     p->poll = poll_signals;
-    next_poll = now() + POLL_SECONDS;
+    next_poll = dsc_seconds() + POLL_SECONDS;
     dsc_status status = dsc_execute(operation, p);
     next_poll = 0;
     if (state)

@@ -2,8 +2,6 @@
 #define DSC_IMPORTS_NUMPY
 #include "gufunc.h"
 
-#include <time.h>
-
 static PyObject *isa(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
@@ -66,19 +64,12 @@ static PyObject *set_parallel_threshold(PyObject *module, PyObject *work)
     return PyFloat_FromDouble(dsc_set_threshold(wanted));
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* The best of many short runs that fill the given time. */
 static double measure_peak(double seconds)
 {
-    double best = 0, end = now() + seconds, begin;
-    while ((begin = now()) < end) {
-        double done = dsc_active(DSC_FLOAT32)->multiply_adds(20000), rate = done / (now() - begin);
+    double best = 0, end = dsc_seconds() + seconds, begin;
+    while ((begin = dsc_seconds()) < end) {
+        double done = dsc_active(DSC_FLOAT32)->multiply_adds(20000), rate = done / (dsc_seconds() - begin);
         best = rate > best ? rate : best;
     }
     return best;

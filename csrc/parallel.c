@@ -108,7 +108,7 @@ static void relax(void)
 #endif
 }
 
-static double seconds(void)
+double dsc_seconds(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -117,7 +117,7 @@ static double seconds(void)
 
 /* Look for something for a while. */
 #define AWAIT(condition) \
-    for (double end = seconds() + PATIENCE; !(condition) && seconds() < end;) \
+    for (double end = dsc_seconds() + PATIENCE; !(condition) && dsc_seconds() < end;) \
         for (int i = 0; i < SPINS && !(condition); ++i) \
             relax()
 
