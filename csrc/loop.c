@@ -235,7 +235,7 @@ dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p)
     return status;
 }
 
-static int raise(PyObject *type, const bound *b, const char *what)
+static int refuse_call(PyObject *type, const bound *b, const char *what)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     PyErr_Format(type, "%s: %s", b->name, what);
@@ -266,12 +266,12 @@ static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy
     const bound *b = bound_of(context->caller);
     dsc_images images;
     if (b->row->kernel == DSC_STANDARD && !has_dense_rows(b, sizes, strides, s->item))
-        return raise(PyExc_ValueError, b, "weight must be dense but for its first axis");
+        return refuse_call(PyExc_ValueError, b, "weight must be dense but for its first axis");
     dsc_problem p = read_problem(b, data, sizes, strides, s, &images);
     dsc_status status = execute_without_gil(&dsc_active(s->type)->operation[b->row->kernel], &p);
     if (status != DSC_NO_MEMORY)
         return status == DSC_DONE ? 0 : -1;
-    return raise(PyExc_MemoryError, b, "not enough memory for scratch space");
+    return refuse_call(PyExc_MemoryError, b, "not enough memory for scratch space");
 }
 
 #define LOOP(name, ...) \
