@@ -8,6 +8,7 @@ import pytest
 
 import dsconv as ds
 from dsconv import _core, nn, reference
+from dsconv.testing import assert_equivalent
 
 
 @pytest.fixture(params=ds.available_isas())
@@ -72,6 +73,56 @@ def test_few_pixels(isa, channels):
         for outputs in (16, 49, 100):
             x, p = integers(rng, channels, *sizes), integers(rng, outputs, channels)
             check("pointwise_conv2d", x, p, integers(rng, outputs), activation="relu")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", [64, 83, 1100])
+def test_last_pixels_of_a_plane(isa, channels, dtype):
+    """One to four pixels more than whole vectors are summed along the channels, in every cut of the plane."""
+    rng = np.random.default_rng(channels)
+    before = _core.set_parallel_threshold(0)
+    try:
+        for sizes in ((7, 7), (14, 14), (3, 11), (2, 17), (1, 49), (17, 3), (2, 5, 5)):
+            rank, outputs = len(sizes), 37
+            x, p = (
+                integers(rng, 2, channels, *sizes, dtype=dtype),
+                integers(rng, outputs, channels, dtype=dtype),
+            )
+            w, b = (
+                integers(rng, channels, 1, *(3,) * rank, dtype=dtype),
+                integers(rng, outputs, dtype=dtype),
+            )
+            for threads in (1, 2, 5):
+                with ds.num_threads(threads):
+                    check(f"pointwise_conv{rank}d", x, p, b, activation="relu")
+                    call = f"pointwise_conv{rank}d", x, p
+                    y = getattr(ds, call[0])(*call[1:], activation="hardswish")
+                    assert_equivalent(y, *call, activation="hardswish")
+                    check(f"separable_conv{rank}d", x, w, p, None, b, padding=1)
+    finally:
+        _core.set_parallel_threshold(before)
+
+
+def test_last_pixels_of_spread_arrays(isa):
+    """Pixels, rows, channels and weights that are not neighbours in memory."""
+    rng = np.random.default_rng(9)
+    wide, p = integers(rng, 80, 14, 28), integers(rng, 50, 160)
+    check("pointwise_conv2d", wide[:, :7, ::4], p[:, ::2])
+    check("pointwise_conv2d", wide[::-1, :7, 7:14], p[:, :80])
+    x, w = integers(rng, 80, 7, 7), integers(rng, 80, 1, 3, 3)
+    expected = reference.separable_conv2d(x, w, p[:, :80], padding=1)
+    for out in (np.zeros((50, 7, 14), np.float32)[..., ::2], np.zeros((50, 7, 9), np.float32)[..., 1:8]):
+        ds.separable_conv2d(x, w, p[:, :80], padding=1, out=out)
+        np.testing.assert_array_equal(out, expected)
+        assert not out.base[..., 0 if out.base.shape[-1] == 9 else 1].any()
+
+
+@pytest.mark.parametrize("shape", [(16, 64, 64), (200, 32, 32), (40, 33, 31)])
+def test_lines_read_where_they_lie(isa, shape):
+    """Rows of pixels so far apart that they share cache sets are packed, others read in place."""
+    rng = np.random.default_rng(2)
+    x, p = integers(rng, *shape), integers(rng, 24, shape[0])
+    check("pointwise_conv2d", x, p, integers(rng, 24), activation="relu6")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])

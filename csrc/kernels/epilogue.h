@@ -21,16 +21,15 @@ static epilogue make_epilogue(dsc_activation activation)
     return e;
 }
 
-static inline bool changes(const epilogue *e)
+
+INLINE vec v_clamp(const epilogue *e, vec v)
 {
-    return e->clamp || e->later != DSC_LINEAR;
+    return v_at_most(v_at_least(v, v_spread(e->low)), v_spread(e->high));
 }
 
 INLINE vec v_finish(const epilogue *e, vec v)
 {
-    if (e->clamp)
-        v = v_at_most(v_at_least(v, v_spread(e->low)), v_spread(e->high));
-    return v;
+    return e->clamp ? v_clamp(e, v) : v;
 }
 
 static inline void finish_later(const epilogue *e, real *p, dsc_int step, dsc_int count)

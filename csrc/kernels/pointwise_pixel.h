@@ -1,68 +1,119 @@
-/* A pointwise convolution of a single pixel, which is what a linear layer of one row is: each weight is used once, so squares
- * of weights are transposed in registers and never stored. Sums run over the summands in order, as everywhere. */
+/* A pointwise convolution of a pixel or a few, which is what a linear layer of one row is, and what many planes have beyond
+ * whole vectors: outputs are the lanes, and squares of weights are transposed in registers and never stored. Sums run over the
+ * summands in order, as everywhere. */
 #ifndef DSCONV_POINTWISE_PIXEL_H
 #define DSCONV_POINTWISE_PIXEL_H
 
 #include "pointwise_tile.h"
 #include "transpose.h"
 
-/* Weights [output][summand], rows `row` apart; x dense. */
+/* More at a time are not worth it: short vectors have fewer lanes that could be left empty. */
+#if VECTOR_REGISTERS >= 32
+#define SQUARE_PIXELS (LANE_COUNT / 4)
+#else
+#define SQUARE_PIXELS 1
+#endif
+#define SQUARE_BYTES (64 << 10)   /* of weights that vectors of pixels and then the rest are multiplied by, while in cache ... */
+#define SQUARE_ROWS (4 * MIX_ROWS)   /* ... or so many rows */
+
+/* Weights [output][summand], rows `row` apart; x: a dense row of summands for each pixel. */
 typedef struct { const real *weights; dsc_int row, depth; const real *x; } pixel_product;
 
-/* Of the summands k, k + 1, ... of a square those from `from` to `to`, for LANES outputs. */
-INLINE vec add_square(const pixel_product *t, dsc_int k, dsc_int from, dsc_int to, vec sum)
+INLINE void load_square(const pixel_product *t, dsc_int k, vec *column)
 {
-    const real *weights = t->weights;
+    UNROLL
+    for (int i = 0; i < LANE_COUNT; ++i)
+        __builtin_prefetch(t->weights + i * t->row + k + SQUARES_AHEAD * LANES, 0, 2);
+    load_transposed(t->weights + k, t->row, column);
+}
+
+/* The summands k, k + 1, ... of a square, for LANES outputs. */
+INLINE void add_square(const pixel_product *t, const int pixels, dsc_int k, vec *sums)
+{
     vec column[LANE_COUNT];
+    load_square(t, k, column);
     UNROLL
-    for (int i = 0; i < LANE_COUNT; ++i)
-        __builtin_prefetch(weights + i * t->row + k + SQUARES_AHEAD * LANES, 0, 2);
-    load_transposed(weights + k, t->row, column);
-    UNROLL
-    for (int i = 0; i < LANE_COUNT; ++i)
-        if (i >= from && i < to)
-            sum += v_spread(t->x[k + i]) * column[i];
-    return sum;
+    for (int i = 0; i < LANE_COUNT; ++i) {
+        UNROLL
+        for (int q = 0; q < pixels; ++q)
+            sums[q] += v_spread(t->x[q * t->depth + k + i]) * column[i];
+    }
+}
+
+/* Of those only the ones from `from` to `to`. */
+static __attribute__((noinline)) void add_part(const pixel_product *t, int pixels, dsc_int k, dsc_int from, dsc_int to,
+                                               vec *sums)
+{
+    vec column[LANE_COUNT];
+    load_square(t, k, column);
+    for (int q = 0; q < pixels; ++q)
+        for (dsc_int i = from; i < to; ++i)
+            sums[q] += v_spread(t->x[q * t->depth + k + i]) * column[i];
 }
 
 /* LANES outputs, depth at least LANES. Squares begin at lines, see transpose_squares; the first and the last overlap others,
  * of which they repeat nothing. */
-static vec add_products(const pixel_product *t, vec sum)
+INLINE void add_products(const pixel_product *t, const int pixels, vec *all)
 {
     const dsc_int ahead = (dsc_int)((uintptr_t)t->weights / sizeof(real) % LANES);
     dsc_int k = t->row % LANES == 0 && ahead > 0 ? LANES - ahead : 0;
+    vec sums[4];
     if (k > 0)
-        sum = add_square(t, 0, 0, k, sum);
+        add_part(t, pixels, 0, 0, k, all);
+    UNROLL
+    for (int q = 0; q < pixels; ++q)
+        sums[q] = all[q];
     for (; k + LANES <= t->depth; k += LANES)
-        sum = add_square(t, k, 0, LANES, sum);
-    return k < t->depth ? add_square(t, t->depth - LANES, k - t->depth + LANES, LANES, sum) : sum;
+        add_square(t, pixels, k, sums);
+    UNROLL
+    for (int q = 0; q < pixels; ++q)
+        all[q] = sums[q];
+    if (k < t->depth)
+        add_part(t, pixels, t->depth - LANES, k - t->depth + LANES, LANES, all);
 }
 
-static void start_outputs_of_pixel(const mixing_tile *m, const real *y, dsc_int first, real *lanes)
+static void add_products_of_one(const pixel_product *t, vec *sums) { add_products(t, 1, sums); }
+#if SQUARE_PIXELS >= 2
+static void add_products_of_two(const pixel_product *t, vec *sums) { add_products(t, 2, sums); }
+#else
+#define add_products_of_two add_products_of_one
+#endif
+#if SQUARE_PIXELS >= 4
+static void add_products_of_four(const pixel_product *t, vec *sums) { add_products(t, 4, sums); }
+#else
+#define add_products_of_four add_products_of_two
+#endif
+
+static vec start_outputs_of_pixel(const mixing_tile *m, const real *y, dsc_int first)
 {
+    real lanes[LANES] = {0};
     if (m->resume)
-        copy_strided(lanes, y, m->y_column, LANES);
+        copy_strided(lanes, y, m->y_row, LANES);
     else if (m->row_bias)
         copy_strided(lanes, m->row_bias + first * m->row_bias_step, m->row_bias_step, LANES);
-    else
-        v_store(lanes, v_spread(0));
+    return v_load(lanes);
 }
 
-/* All outputs, at least LANES of them; y_column: from one to the next. The last vector overlaps the one before, whose results
- * it leaves alone. */
-static void mix_pixel(const mixing_tile *m, const real *weights, dsc_int row, dsc_int outputs)
+/* Outputs [first, last) of all, which are at least LANES, for up to SQUARE_PIXELS pixels; m->a, m->y and m->row_bias are those
+ * of the very first output, x a row of m->depth for each pixel. A vector that would end beyond all outputs begins earlier;
+ * others than [first, last) are left alone. */
+static void mix_pixels(const mixing_tile *m, const real *x, int pixels, dsc_int first, dsc_int last, dsc_int outputs)
 {
-    for (dsc_int o = 0; o < outputs && !dsc_stopped(m->problem); o += LANES) {
-        const dsc_int base = at_most(o, outputs - LANES);
-        const pixel_product t = {weights + base * row, row, m->depth, m->a};
-        real *y = m->y + base * m->y_column, lanes[LANES];
-        start_outputs_of_pixel(m, y, base, lanes);
-        vec sum = add_products(&t, v_load(lanes));
-        v_store(lanes, m->last ? v_finish(m->finish, sum) : sum);
-        for (dsc_int i = o - base; i < LANES; ++i)
-            y[i * m->y_column] = lanes[i];
-        if (m->last)
-            finish_later(m->finish, y + (o - base) * m->y_column, m->y_column, base + LANES - o);
+    for (dsc_int o = first; o < last && !dsc_stopped(m->problem); o += LANES) {
+        const dsc_int base = at_most(o, outputs - LANES), begin = o - base, end = at_most(last - base, LANES);
+        const pixel_product t = {m->a + base * m->a_row, m->a_row, m->depth, x};
+        real *y = m->y + base * m->y_row, lanes[LANES];
+        vec sums[4] = {{0}};
+        for (int q = 0; q < pixels; ++q)
+            sums[q] = start_outputs_of_pixel(m, y + q * m->y_column, base);
+        (pixels == 1 ? add_products_of_one : pixels == 2 ? add_products_of_two : add_products_of_four)(&t, sums);
+        for (int q = 0; q < pixels; ++q, y += m->y_column) {
+            v_store(lanes, m->last ? v_finish(m->finish, sums[q]) : sums[q]);
+            for (dsc_int i = begin; i < end; ++i)
+                y[i * m->y_row] = lanes[i];
+            if (m->last)
+                finish_later(m->finish, y + begin * m->y_row, m->y_row, end - begin);
+        }
     }
 }
 

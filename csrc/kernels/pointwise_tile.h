@@ -22,10 +22,14 @@
 #define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif
 
+#define MIX_CLAMPS (VECTOR_BYTES >= 32)   /* results, in registers; else where they are stored, which is less code */
+
 typedef struct {
     const real *a;
     dsc_int a_row, a_step;
     const real *b;                /* blocks of columns one after the other, each [depth][its columns, whole vectors] */
+    const real *lines;            /* or NULL: blocks of whole vectors are read from here, rows `line` apart, */
+    dsc_int line;                 /* and `b` is the last block alone, if that ends within a vector */
     dsc_int depth;                /* products in one sum */
     const real *row_bias;         /* of row 0, or NULL */
     dsc_int row_bias_step;
@@ -45,11 +49,13 @@ typedef struct {
     const real *a;
     dsc_int a_row, a_step;
     const real *b;
+    dsc_int b_step;
     dsc_int depth;
     const real *from, *row_bias, *column_bias;   /* the first of them that is not NULL starts the sums */
     dsc_int from_row, row_bias_step;
     real *to;
     dsc_int to_row;
+    const epilogue *clamp;        /* of the results, or NULL */
     const char *ahead;            /* asked for, and `ahead_step` bytes on with every k */
     dsc_int ahead_step;
 } mixing_core;
@@ -127,15 +133,27 @@ INLINE void start_sums(const mixing_core *t, const int R, const int V, vec sums[
     }
 }
 
+/* In registers, where results are final: done later, it costs as much as some ten products. */
+INLINE void clamp_sums(const epilogue *clamp, const int R, const int V, vec sums[][MIX_VECTORS])
+{
+    UNROLL
+    for (int r = 0; r < R; ++r) {
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            sums[r][v] = v_clamp(clamp, sums[r][v]);
+    }
+}
+
 INLINE void run_mixing(const mixing_core *t, const int R, const int V)
 {
     vec sums[MIX_ROWS][MIX_VECTORS];
     const real *b = t->b;
     start_sums(t, R, V, sums);
-    const dsc_int row = t->a_row * (dsc_int)sizeof(real), step = t->a_step * (dsc_int)sizeof(real), ahead_step = t->ahead_step;
+    const dsc_int row = t->a_row * (dsc_int)sizeof(real), step = t->a_step * (dsc_int)sizeof(real);
+    const dsc_int b_step = t->b_step, ahead_step = t->ahead_step;
     row_addresses a = addresses_of(t->a, R, row);
     const char *ahead = t->ahead;
-    for (dsc_int left = t->depth; left > 0; --left, b += V * LANES, ahead += ahead_step) {
+    for (dsc_int left = t->depth; left > 0; --left, b += b_step, ahead += ahead_step) {
         vec column[MIX_VECTORS];
         if (MIX_AHEAD)
             __builtin_prefetch(ahead, 0, 2);
@@ -153,13 +171,18 @@ INLINE void run_mixing(const mixing_core *t, const int R, const int V)
         }
         next_summand(&a, R, step);
     }
+    if (MIX_CLAMPS && t->clamp)
+        clamp_sums(t->clamp, R, V, sums);
     real *to = t->to;
     const dsc_int to_row = t->to_row;
     UNROLL
     for (int r = 0; r < R; ++r) {
         UNROLL
-        for (int v = 0; v < V; ++v)
+        for (int v = 0; v < V; ++v) {
             v_store(to + r * to_row + v * LANES, sums[r][v]);
+            if (MIX_AHEAD)   /* the line that the next block of columns will write */
+                __builtin_prefetch(to + r * to_row + (v + V) * LANES, 1, 3);
+        }
     }
 }
 
@@ -204,7 +227,7 @@ static void gather_sums(const mixing_tile *t, const mixing_block *b, real *sums)
     }
 }
 
-/* Results from `sums`, activated, to where they belong. */
+/* Results from `sums` to where they belong, with the activations that registers have no room for. */
 static void store_mixed(const mixing_tile *t, const mixing_block *b, const real *sums)
 {
     for (dsc_int r = 0; r < b->rows; ++r) {
@@ -212,7 +235,7 @@ static void store_mixed(const mixing_tile *t, const mixing_block *b, const real 
         for (dsc_int v = 0; v < b->vectors; ++v) {
             vec sum = v_load(sums + (r * b->vectors + v) * LANES);
             dsc_int left = b->width - v * LANES;
-            if (t->last)
+            if (t->last && !MIX_CLAMPS)
                 sum = v_finish(t->finish, sum);
             if (t->y_column != 1)
                 v_scatter(y + v * LANES * t->y_column, t->y_column, sum, (int)at_most(left, LANES));
@@ -232,9 +255,11 @@ static void mix_block(const mixing_tile *t, mixing_core *core, const mixing_bloc
     _Alignas(64) real spare[MIX_ROWS * MIX_VECTORS * LANES];
     const dsc_int columns = b->vectors * LANES;
     bool whole = t->y_column == 1 && b->width == columns;
-    bool direct = whole && !(t->last && changes(t->finish));
+    const bool direct = whole && !(t->last && (t->finish->later != DSC_LINEAR || (t->finish->clamp && !MIX_CLAMPS)));
     core->a = t->a + b->row * t->a_row;
-    core->b = t->b + b->column * t->depth;
+    const bool read = t->lines && b->width == columns;
+    core->b = read ? t->lines + b->column : t->lines ? t->b : t->b + b->column * t->depth;
+    core->b_step = read ? t->line : columns;
     core->row_bias = t->row_bias ? t->row_bias + b->row * t->row_bias_step : NULL;
     core->column_bias = t->column_bias ? t->column_bias + b->column : NULL;
     core->to = direct ? b->y : spare, core->to_row = direct ? t->y_row : columns;
@@ -259,6 +284,15 @@ INLINE int block_vectors(dsc_int width, dsc_int left)
     return (int)at_most(vectors, MIX_VECTORS_USUAL);
 }
 
+/* Where the last block of columns begins. */
+static dsc_int last_block(dsc_int width)
+{
+    dsc_int column = 0;
+    for (dsc_int next = 0; next < width; next += block_vectors(width, width - next) * LANES)
+        column = next;
+    return column;
+}
+
 /* Of what lies ahead, the share of block `number` of `blocks` is asked for while it is computed: a line now and then, and all
  * in order, so that the memory keeps up. */
 static void announce(const mixing_tile *t, mixing_core *core, dsc_int number, dsc_int blocks)
@@ -272,7 +306,8 @@ static void announce(const mixing_tile *t, mixing_core *core, dsc_int number, ds
  * block to block, and a row of y is written in one run. */
 static void mix(const mixing_tile *t, dsc_int rows)
 {
-    mixing_core core = {.a_row = t->a_row, .a_step = t->a_step, .depth = t->depth, .row_bias_step = t->row_bias_step};
+    mixing_core core = {.a_row = t->a_row, .a_step = t->a_step, .depth = t->depth, .row_bias_step = t->row_bias_step,
+                        .clamp = t->last && t->finish->clamp ? t->finish : NULL};
     dsc_int blocks = divide_up(rows, divide_up(t->width, LANES) == 4 ? MIX_ROWS_FOUR : MIX_ROWS);
     if (blocks == 0)
         return;

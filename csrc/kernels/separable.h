@@ -56,20 +56,53 @@ static void group_fetched(const dsc_problem *p, const mixing_tile *m, const char
     }
 }
 
-/* Planar: what a group multiplies, from the panel, or from x where there is no first stage. */
-static void fill_group(const dsc_problem *p, const output_tile *t, const panel_shape *s, const mixing_tile *m, dsc_int first,
-                       dsc_int segment, dsc_int column, const separable_scratch *scratch)
+/* May rows so far apart be read again and again? Too many in one set of the second-level cache would drive one another out. */
+static bool rows_stay(dsc_int row, dsc_int rows)
 {
-    if (!is_pointwise(p)) {
-        group_dense(m, scratch->panel + segment * s->pitch + column, scratch->step, scratch->group);
-        return;
+    const dsc_int bytes = row * (dsc_int)sizeof(real);
+    return bytes == 0 || rows <= WAYS * at_most(SETS_BYTES / (bytes & -bytes), SETS_BYTES / 64);
+}
+
+/* Pixels of a planar tile for the pointwise stage, a channel every `line` elements: in the panel, or in x where there is no
+ * first stage. */
+static const char *line_of(const dsc_problem *p, const output_tile *t, const panel_shape *s, dsc_int first, dsc_int segment,
+                           dsc_int column, const separable_scratch *scratch)
+{
+    if (!is_pointwise(p))
+        return (const char *)(scratch->panel + segment * s->pitch + column);
+    return element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
+                                     (t->row + segment) * p->x.step[1] + (t->column + column) * p->x.step[2]);
+}
+
+/* Are they dense, and can be read from there? */
+static bool reads_lines(const dsc_problem *p, const mixing_tile *m)
+{
+    return !is_pointwise(p) || (p->x.step[2] == 1 && rows_stay(m->line, m->depth));
+}
+
+/* What a group multiplies. Packing it costs as much as some eight outputs would: only the last block is packed, if it ends
+ * within a vector. */
+static void read_group(const dsc_problem *p, mixing_tile *m, const char *line, real *group)
+{
+    m->lines = reads_lines(p, m) ? (const real *)line : NULL;
+    if (m->lines) {
+        const dsc_int last = last_block(m->width);
+        const mixing_tile end = {.depth = m->depth, .width = m->width - last};
+        if (m->width % LANES)
+            group_dense(&end, m->lines + last, m->line, group);
+    } else if (p->x.step[2] == 1) {
+        group_dense(m, (const real *)line, m->line, group);
+    } else {
+        group_fetched(p, m, line, group);
     }
-    const char *x = element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
-                                              (t->row + segment) * p->x.step[1] + (t->column + column) * p->x.step[2]);
-    if (p->x.step[2] == 1)
-        group_dense(m, (const real *)x, p->x.channel, scratch->group);
-    else
-        group_fetched(p, m, x, scratch->group);
+}
+
+/* Of the pixels of a tile, so many are left to mix_pixels: one alone, or what fills but few lanes of a last vector. */
+static int rest_of(const dsc_problem *p, const panel_shape *s, dsc_int depth)
+{
+    const dsc_int rest = s->width % LANES;
+    const bool few = rest > 0 && (s->width == 1 ? s->segments == 1 : rest <= SQUARE_PIXELS && SQUARE_PIXELS > 1);
+    return few && p->mixing.column == 1 && p->outputs >= LANES && depth >= LANES ? (int)rest : 0;
 }
 
 static void pack_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int count, real *packed)
@@ -101,14 +134,8 @@ static void mix_few_pixels(const dsc_problem *p, const output_tile *t, const pan
                            const separable_scratch *scratch)
 {
     real *y = (real *)place_of(p, t, 0, 0);
-    const real *a = scratch->panel;
-    m.a_row = 1, m.a_step = scratch->step;
-    if (is_pointwise(p)) {
-        a = (const real *)element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
-                                                    t->row * p->x.step[1] + t->column * p->x.step[2]);
-        m.a_row = p->x.step[2], m.a_step = p->x.channel;
-    }
-    m.a = a;
+    m.a = (const real *)line_of(p, t, s, first, 0, 0, scratch), m.row_bias = NULL;
+    m.a_row = is_pointwise(p) ? p->x.step[2] : 1, m.a_step = m.line;
     m.y = scratch->square, m.y_column = 1;
     for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += m.width) {
         start_outputs(p, t->image, first, o, &m, scratch);
@@ -126,29 +153,65 @@ static bool few_pixels(const dsc_problem *p, const panel_shape *s, dsc_int depth
 {
     if (!s->flat || s->width > FEW_PIXELS || p->outputs < LANES || p->y.step[2] != 1)
         return false;
+    const int rest = rest_of(p, s, depth);
     const double outputs = (double)p->outputs, width = (double)s->width;
+    const double as_columns = rest ? width + REST_PIXELS : (double)round_up(s->width, LANES);
     const double transposed = (width + TRANSPOSING) * (double)round_up(p->outputs, LANES) * (double)depth;
-    return (double)round_up(s->width, LANES) * outputs * (double)depth > transposed + TRANSPOSING_RESULTS * width * outputs;
+    return as_columns * outputs * (double)depth > transposed + TRANSPOSING_RESULTS * width * outputs;
 }
 
-/* A pixel alone, if its weights can be read as they are. */
-static bool run_pixel(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
+/* Rows of weights are factors as they lie; what comes after those of a block is asked for meanwhile. */
+static void set_factors(const dsc_problem *p, const output_tile *t, dsc_int first, mixing_tile *m)
+{
+    m->a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
+    m->a_row = p->mixing.row, m->a_step = p->mixing.column;
+    m->y_row = p->y.channel, m->y_column = p->y.step[2];
+    if (m->a_step == 1 && m->a_row == m->depth)
+        m->ahead = m->a + MIX_ROWS * m->depth;
+}
+
+/* All outputs of a group of columns and of `rest` pixels after them, in turn as long as weights stay in cache. */
+static void mix_outputs(const dsc_problem *p, const mixing_tile *m, int rest, const real *x)
+{
+    const dsc_int bytes = m->depth * (dsc_int)sizeof(real);
+    const dsc_int rows = rest && m->width > 0 ? at_least(SQUARE_BYTES / bytes / SQUARE_ROWS, 1) * SQUARE_ROWS : p->outputs;
+    mixing_tile part = *m, after = *m;
+    after.y += m->width * m->y_column;
+    for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += rows) {
+        const dsc_int count = at_most(rows, p->outputs - o);
+        part.a = m->a + o * m->a_row, part.y = m->y + o * m->y_row;
+        part.row_bias = m->row_bias ? m->row_bias + o * m->row_bias_step : NULL;
+        part.ahead = m->ahead ? m->ahead + o * m->a_row : NULL, part.ahead_count = count * m->depth;
+        if (m->width > 0)
+            mix(&part, count);
+        if (rest)
+            mix_pixels(&after, x, rest, o, o + count, p->outputs);
+    }
+}
+
+/* The factors of some pixels, as rows. */
+static void pack_pixels(const dsc_problem *p, const mixing_tile *m, const char *line, int pixels, real *rows)
+{
+    const dsc_int step = is_pointwise(p) ? p->x.step[2] : 1;
+    for (int i = 0; i < SQUARE_PIXELS && pixels > 0; ++i)
+        copy_strided(rows + i * m->depth, (const real *)element(p, line, at_most(i, pixels - 1) * step), m->line, m->depth);
+}
+
+static void mix_lines(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
                       const separable_scratch *scratch)
 {
-    if (s->segments != 1 || s->width != 1 || p->mixing.column != 1 || p->outputs < LANES || m.depth < LANES)
-        return false;
-    const real *x = scratch->panel;
-    dsc_int step = scratch->step;
-    if (is_pointwise(p)) {
-        x = (const real *)element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + t->depth * p->x.step[0] +
-                                                    t->row * p->x.step[1] + t->column * p->x.step[2]);
-        step = p->x.channel;
+    const int rest = rest_of(p, s, m.depth);
+    const dsc_int width = s->width - rest, columns = reads_lines(p, &m) ? at_least(width, 1) : group_columns(m.depth);
+    m.b = scratch->group;
+    for (dsc_int i = 0; i < s->segments; ++i) {
+        pack_pixels(p, &m, line_of(p, t, s, first, i, width, scratch), rest, scratch->square);
+        for (dsc_int column = 0; column < at_least(width, 1) && !dsc_stopped(p); column += columns) {
+            m.width = at_most(width - column, columns);
+            read_group(p, &m, line_of(p, t, s, first, i, column, scratch), scratch->group);
+            m.y = (real *)place_of(p, t, i, column);
+            mix_outputs(p, &m, column + m.width == width ? rest : 0, scratch->square);
+        }
     }
-    copy_strided(scratch->square, x, step, m.depth);
-    m.a = scratch->square;
-    m.y = (real *)place_of(p, t, 0, 0), m.y_column = p->y.channel;
-    mix_pixel(&m, (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column, p->mixing.row, p->outputs);
-    return true;
 }
 
 static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
@@ -157,26 +220,13 @@ static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_s
     const real *bias = (const real *)p->mixing_bias.data;
     m.row_bias = bias ? bias + t->image * p->mixing_bias.batch : NULL;
     m.row_bias_step = p->mixing_bias.step;
-    if (run_pixel(p, t, s, m, first, scratch))
-        return;
+    m.line = is_pointwise(p) ? p->x.channel : scratch->step;
     if (few_pixels(p, s, m.depth)) {
-        m.row_bias = NULL;
         mix_few_pixels(p, t, s, m, first, scratch);
         return;
     }
-    const dsc_int columns = group_columns(m.depth);
-    m.a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
-    m.a_row = p->mixing.row, m.a_step = p->mixing.column;
-    m.b = scratch->group;
-    m.y_row = p->y.channel, m.y_column = p->y.step[2];
-    for (dsc_int i = 0; i < s->segments; ++i) {
-        for (dsc_int column = 0; column < s->width && !dsc_stopped(p); column += m.width) {
-            m.width = at_most(s->width - column, columns);
-            fill_group(p, t, s, &m, first, i, column, scratch);
-            m.y = (real *)place_of(p, t, i, column);
-            mix(&m, p->outputs);
-        }
-    }
+    set_factors(p, t, first, &m);
+    mix_lines(p, t, s, m, first, scratch);
 }
 
 /* Pixels of a tile are rows of the product: all at once where they are evenly spaced, else image row by image row. */

@@ -9,8 +9,11 @@
 #define MIXING_MOST 1024   /* channels that one pass sums over; more are summed in fixed blocks of this */
 #define PIXELS_MOST 1024   /* in a tile */
 #define GROUP_BLOCKS 8     /* of columns that are multiplied together, at most */
+#define SETS_BYTES 65536   /* addresses so far apart share a set of the second-level cache ... */
+#define WAYS 4             /* ... which holds at least so many lines beside others */
 #define FEW_PIXELS 256     /* that are rows of the product, and are transposed, in a planar tile */
 #define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
+#define REST_PIXELS 4      /* the same for pixels beyond whole vectors, see mix_pixels */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
@@ -66,6 +69,8 @@ static void cut_rows(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, 
     plan->column_width = e->out[2];
     plan->band_rows = bands > 2 && rows > TILE_ROWS ? rows - rows % TILE_ROWS : rows;
     plan->band_rows = divide_up(e->out[1], share_pieces(p, planes, divide_up(e->out[1], plan->band_rows), e->out[1]));
+    /* As many as the vectors hold that are needed anyway. */
+    plan->band_rows = round_up(plan->band_rows * e->out[2], LANES) / e->out[2];
 }
 
 static void cut_columns(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int planes, dsc_int pixels)
