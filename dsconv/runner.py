@@ -88,14 +88,14 @@ class Runner:
     def adapt(self, inputs, channel_axis):
         """Weights in PyTorch's form become native views; whatever does not fit is left to the ufunc."""
         try:
-            channels = inputs[0].shape[channel_axis]
+            channels, rank = inputs[0].shape[channel_axis], self.rank
             if self.depthwise is not None:
                 weight = inputs[self.depthwise]
-                if not self.transposed:
-                    inputs[self.depthwise] = weight = native_depthwise(weight, self.rank, channels)
-                channels *= weight.shape[-self.rank - 1]
-            if self.pointwise is not None:
-                inputs[self.pointwise] = native_pointwise(inputs[self.pointwise], self.rank, channels)
+                if not self.transposed and weight.shape[-rank - 2] != channels:
+                    inputs[self.depthwise] = weight = native_depthwise(weight, rank, channels)
+                channels *= weight.shape[-rank - 1]
+            if self.pointwise is not None and len(inputs[self.pointwise].shape) != 2:
+                inputs[self.pointwise] = native_pointwise(inputs[self.pointwise], rank, channels)
         except IndexError:
             pass
 

@@ -39,8 +39,10 @@ class Branches(Combinator):
     def __call__(self, x, **context):
         if not self._children:
             return self.join(self._tuple(x, context))
-        given = self.contexts(context)
-        calls = zip(self._children.values(), self.inputs(x), given, strict=True)
+        children, inputs = self._children.values(), self.inputs(x)
+        if not context:
+            return self.join_own([child(each) for child, each in zip(children, inputs, strict=True)])
+        calls = zip(children, inputs, self.contexts(context), strict=True)
         return self.join_own([child(each, **words) for child, each, words in calls])
 
     def join_own(self, parts):
@@ -187,10 +189,13 @@ class Sum(Branches):
 
     def join_own(self, parts):
         first, *others = parts
-        if not others or not next(iter(self._children.values())).makes_result:
+        if not others:
+            return first
+        if not next(iter(self._children.values())).makes_result:
             return self.join(parts)
-        if any(each.dtype != first.dtype or each.shape != first.shape for each in others):
-            return self.join(parts)
+        for each in others:
+            if each.dtype != first.dtype or each.shape != first.shape:
+                return self.join(parts)
         for each in others:
             first += each
         return first
