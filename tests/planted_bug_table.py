@@ -375,9 +375,30 @@ BUGS = [
     Bug(
         "summands of the square before",
         "kernels/pointwise_pixel.h",
-        "if (i >= from && i < to)",
-        "if (i < to)",
+        "for (dsc_int i = from; i < to; ++i)",
+        "for (dsc_int i = 0; i < to; ++i)",
         ops=("pointwise_conv",),
+    ),
+    Bug(
+        "pixels beyond vectors where the second column goes",
+        SEPARABLE,
+        "after.y += m->width * m->y_column;",
+        "after.y += m->y_column;",
+        ops=("pointwise_conv",),
+    ),
+    Bug(
+        "last block of columns from the first",
+        SEPARABLE,
+        "group_dense(&end, m->lines + last,",
+        "group_dense(&end, m->lines,",
+        ops=CONVOLUTIONS,
+    ),
+    Bug(
+        "first block of columns for all that are read in place",
+        "kernels/pointwise_tile.h",
+        "t->lines + b->column",
+        "t->lines",
+        ops=CONVOLUTIONS,
     ),
     # ---- gradients of the weights
     Bug(

@@ -315,3 +315,21 @@ def _maps(*shape):
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_later_calls_see_what_changed(rng):
+    """A layer remembers how it was called: not its weights, nor its keywords."""
+    layer, x = nn.SeparableConv2d(4, 6, 3, padding=1, rng=0), rng.standard_normal((2, 4, 5, 6)).astype("f4")
+    first = layer(x)
+    np.testing.assert_array_equal(layer(x), first)
+    layer.pointwise_weight = layer.pointwise_weight.reshape(6, 4, 1, 1)  # PyTorch's form
+    layer.keywords["padding"] = [1, 1]
+    for _ in range(2):
+        np.testing.assert_array_equal(layer(x), first)
+    layer.pointwise_bias[:] = 1
+    layer.depthwise_bias, layer.keywords["padding"] = None, 0
+    for _ in range(2):
+        assert layer(x).shape == (2, 6, 3, 4)
+        np.testing.assert_allclose(layer(x), first[:, :, 1:-1, 1:-1] + 1, rtol=1e-5, atol=1e-5)
+        with pytest.raises(ValueError, match="made for C = 4 channels"):
+            layer(x[:, :3])

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from .. import cost, functional, gradients
+from .. import cost, functional, gradients, gufuncs
 from ..checks import as_flag, as_generator
 from ..geometry import as_integer, canonical_activation
 from ..streaming import Stream1d
@@ -25,6 +25,9 @@ from .windows import (
     window_output,
     with_spatial,
 )
+
+_KNOWN = {}  # class, keywords and types of the arrays: ufunc, channel axis, index of the pointwise weight
+_KNOWN_MOST = 256
 
 
 @cache
@@ -48,13 +51,36 @@ class EngineLayer(Layer):
         return getattr(functions, f"{self.operation}{self.rank}d{suffix}")(x, *arrays, **self.keywords)
 
     def __call__(self, x):
-        # the short way of `_call`: each kernel drives Python's own code out of the caches
-        words = self.keywords
-        if type(x) is np.ndarray and x.ndim == self.rank + 2:
-            if x.shape[-1 if words["data_format"] == "channels_last" else 1] == self.in_channels:
-                function = getattr(functional, f"{self.operation}{self.rank}d")
-                return function(x, *_getter(self.parameter_names)(self), **words)
-        return self._call(functional, "", x)
+        # The fewer steps the better: each kernel drives Python's own code out of the caches.
+        arrays = _getter(self.parameter_names)(self)
+        key = type(self), *self.keywords.items(), *map(type, arrays)
+        try:
+            ufunc, axis, mixing = _KNOWN[key]
+            if type(x) is np.ndarray and x.ndim == self.rank + 2 and x.shape[axis] == self.in_channels:
+                if mixing is None or arrays[mixing].ndim == 2:
+                    return ufunc(x, *arrays)
+        except (KeyError, TypeError, ValueError):
+            pass  # it was not called before, or what is wrong is found out now
+        y = self._call(functional, "", x)
+        if all(isinstance(each, np.ndarray) for each in arrays):
+            self._remember(key)
+        return y
+
+    def _remember(self, key):
+        """The ufunc of a call that was right, for the next one."""
+        try:
+            if key in _KNOWN:
+                return
+        except TypeError:
+            return  # a list among the keywords
+        names, roles = self.parameter_names, gufuncs.flags_of(self.operation).values()
+        spec = gufuncs.canonical(self.operation, self.rank, self.keywords, roles)
+        mixing = 0 if self.operation == "pointwise_conv" else None
+        if "pointwise_weight" in names:
+            mixing = names.index("pointwise_weight")
+        if len(_KNOWN) >= _KNOWN_MOST:
+            _KNOWN.clear()
+        _KNOWN[key] = gufuncs.ufunc_of(spec), -1 if spec.channels_last else 1, mixing
 
     def vjp(self, x):
         y, pull = self._call(gradients, "_vjp", x)
