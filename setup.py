@@ -24,7 +24,7 @@ FLAGS = [
 ]
 
 # Of the baseline, which few processors need: what makes it smaller and hardly slower.
-SMALLER = ["-fno-tree-vectorize", *(f"-falign-{what}=1" for what in ("functions", "jumps", "labels", "loops"))]
+SMALLER = ["-fno-tree-vectorize"] + [f"-falign-{what}=1" for what in ("functions", "jumps", "labels", "loops")]
 
 # Kernel set -> flags. What the compiler refuses is left out; `wide` only tests the 64-byte paths anywhere.
 KERNEL_SETS = {
