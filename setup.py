@@ -24,7 +24,8 @@ FLAGS = [
 ]
 
 # Of the baseline, which few processors need: what makes it smaller and hardly slower.
-SMALLER = ["-fno-tree-vectorize"] + [f"-falign-{what}=1" for what in ("functions", "jumps", "labels", "loops")]
+ALIGNED = ("functions", "jumps", "labels", "loops")
+SMALLER = ["-fno-tree-vectorize", *(f"-falign-{each}=1" for each in ALIGNED)]
 
 # Kernel set -> flags. What the compiler refuses is left out; `wide` only tests the 64-byte paths anywhere.
 KERNEL_SETS = {
