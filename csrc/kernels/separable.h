@@ -56,7 +56,7 @@ static void group_fetched(const dsc_problem *p, const mixing_tile *m, const char
     }
 }
 
-/* May rows so far apart be read again and again? Too many in one set of the second-level cache would drive one another out. */
+/* May rows so far apart be read again and again? Too many in a set of the second-level cache drive one another out. */
 static bool rows_stay(dsc_int row, dsc_int rows)
 {
     const dsc_int bytes = row * (dsc_int)sizeof(real);
@@ -193,7 +193,8 @@ static void mix_outputs(const dsc_problem *p, const mixing_tile *m, int rest, co
 static void pack_pixels(const dsc_problem *p, const mixing_tile *m, const char *line, int pixels, real *rows)
 {
     const dsc_int step = is_pointwise(p) ? p->x.step[2] : 1;
-    for (int i = 0; i < SQUARE_PIXELS && pixels > 0; ++i)
+    const int whole = pixels == 3 ? 4 : pixels;   /* three are multiplied as four, of which the last is computed twice */
+    for (int i = 0; i < whole; ++i)
         copy_strided(rows + i * m->depth, (const real *)element(p, line, at_most(i, pixels - 1) * step), m->line, m->depth);
 }
 
