@@ -56,6 +56,32 @@ def test_strides(isa, kernel, stride):
         check("depthwise_conv_transpose2d", x, w, padding=min(shape) // 2, stride=stride)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5, 9, 33, 70])
+def test_strides_along_a_row(isa, kernel, stride, dtype):
+    """Vectors between the masked ones at both ends, with as many column taps as whole turns hold, and with others."""
+    rng = np.random.default_rng(kernel)
+    for width in (100, 257, 700):
+        for padding in (kernel // 2, ((0, 150),), ((150, 0),)):
+            x, w = integers(rng, 2, width, dtype=dtype), integers(rng, 2, 1, kernel, dtype=dtype)
+            check("depthwise_conv1d", x, w, padding=padding, stride=stride)
+            check("depthwise_conv1d", x, w, padding=padding, stride=stride, dilation=1 + width % 2)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_strides_beside_infinities(isa, stride):
+    """Elements that no tap meets do not count, whatever they are."""
+    rng = np.random.default_rng(stride)
+    for kernel in (1, 2, 3, 5, 6):
+        x, w = integers(rng, 3, 9, 90), integers(rng, 3, 1, 1, kernel)
+        for place in range(20, 32):
+            there = x.copy()
+            there[:, 4, place] = np.inf
+            check("depthwise_conv2d", there, w, stride=(1, stride))
+
+
 @pytest.mark.parametrize("kernel", [(1, 1), (1, 7), (4, 4), (5, 5), (7, 7), (3, 1)])
 def test_rolling_rows(isa, kernel):
     rng = np.random.default_rng(1)

@@ -46,6 +46,8 @@ static dsc_int planes_together(const dsc_problem *p, const dsc_plan *plan, const
 {
     if (plan->path != IN_PLACE || p->multiplier != 1)
         return 1;
+    if (w->e.stride[2] > 1 && choose_halving(&w->e) == NOT_ROLLING)
+        return p->outputs;   /* whose tiles are whole planes */
     dsc_int apart = rows_apart(&w->e);
     dsc_int fit = PLANES_BYTES / (dsc_int)sizeof(real) / at_least(divide_up(w->count[1], apart) * w->e.in[2], 1);
     return at_least(apart > 1 ? at_most(fit, PLANES_DILATED) : fit, 1);

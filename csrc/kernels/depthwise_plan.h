@@ -58,7 +58,7 @@ static int choose_path(const dsc_problem *p, const dsc_extent *e)
     bool packs = kernel_volume(e) * (double)lanes_packed(p) * (double)sizeof(real) <= PACKED_BYTES_MOST;
     if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
         return ELEMENTS;
-    if (!FEW_TILES && p->x.step[2] == 1 && e->stride[2] <= 2 && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
+    if (!FEW_TILES && p->x.step[2] == 1 && (e->stride[2] == 1 || can_split(e, p->summands)) && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
         return IN_PLACE;
     if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
         packs && p->channels >= LANES / 4)

@@ -1,12 +1,13 @@
 /* Depthwise convolution of one plane whose rows are dense, or are made so in strips of scratch.
  *
- * Three ways to read the input, chosen by the plan: in place with masked edges; through strips (strides, padding modes,
+ * Three ways to read the input, chosen by the plan: in place with masked edges; through strips (strides above 4, padding modes,
  * rows that are not dense); element by element, for the rare cases that fit neither. */
 #ifndef DSCONV_DEPTHWISE_PLANAR_H
 #define DSCONV_DEPTHWISE_PLANAR_H
 
 #include "depthwise_kinds.h"
 #include "depthwise_paired.h"
+#include "depthwise_split.h"
 #include "strip.h"
 
 enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
@@ -208,7 +209,7 @@ static void run_rows(const plane_region *r, const plane_source *s, depthwise_til
     if (rolling != NOT_ROLLING)
         run_rolling(r, s, t, rolling, x, y);
     else
-        run_columns(r, s, t, tile_table[kind][rows == TILE_ROWS ? 2 : rows - 1], tile_vectors_log2(kind, (int)rows), x, y);
+        run_columns(r, s, t, tile_table[kind][rows == TILE_ROWS ? 2 : rows - 1], tile_vectors_log2((int)rows), x, y);
 }
 
 static bool rows_share(const dsc_extent *e)
@@ -222,14 +223,31 @@ static dsc_int rows_apart(const dsc_extent *e)
     return rows_share(e) ? row_tap_step(e) / e->stride[1] : 1;
 }
 
+/* For rows in place. */
+static int choose_halving(const dsc_extent *e)
+{
+    const bool halved = e->stride[1] == 2 && e->stride[2] == 2 && e->dilation[1] == 1 && e->dilation[2] == 1;
+    return halved && e->kernel[2] <= ROLLING_COLUMNS ? halving_kind(e) : NOT_ROLLING;
+}
+
 static int choose_rolling(const plane_region *r, const plane_source *s, bool one_slice)
 {
     const dsc_extent *e = r->e;
-    int half = e->stride[1] == 2 && e->stride[2] == 2 && e->dilation[1] == 1 && e->dilation[2] == 1 && !s->padded;
-    bool by_one = rows_share(e) && e->stride[2] == 1;
-    if ((!by_one && !half) || e->kernel[2] > ROLLING_COLUMNS)
-        return NOT_ROLLING;
-    return half ? halving_kind(e) : rolling_kind(e, r->rows, one_slice);
+    if (e->stride[2] > 1)
+        return s->padded ? NOT_ROLLING : choose_halving(e);
+    return rows_share(e) && e->kernel[2] <= ROLLING_COLUMNS ? rolling_kind(e, r->rows, one_slice) : NOT_ROLLING;
+}
+
+/* Column strides of 2 to 4. */
+static void run_split(const plane_region *r, const plane_source *s, depthwise_tile *t)
+{
+    const dsc_extent *e = r->e;
+    t->top = r->row * e->stride[1] - e->low[1];
+    t->rows = r->rows, t->row = e->dilation[1] * s->row, t->y_row = r->y_row;
+    t->x = s->origin + (t->top - s->top) * s->row, t->y = r->y;
+    t->inside_low = e->low[2] - r->column * e->stride[2], t->inside_high = e->in[2] + t->inside_low;
+    t->width = r->columns;
+    split_table[e->stride[2] - 2](t);
 }
 
 /* Output rows that are one row tap apart share input: tiles take rows `apart` steps from each other. */
@@ -237,19 +255,23 @@ static void run_region(const plane_region *r, const plane_source *s, depthwise_t
 {
     const dsc_extent *e = r->e;
     bool one_slice = t->depth_first == 0 && t->depth_last == 1 && t->summands == 1;
-    int rolling = choose_rolling(r, s, one_slice), single = !s->padded && e->stride[2] == 2 ? UNSHARED_BY_TWO : UNSHARED;
-    bool share = rows_share(e) && single == UNSHARED;
+    int rolling = choose_rolling(r, s, one_slice);
+    bool share = rows_share(e);
     dsc_int apart = share ? rows_apart(e) : 1;
     dsc_int most = rolling != NOT_ROLLING ? r->rows : e->kernel[1] == 1 ? 1 : share && e->kernel[1] < TILE_ROWS ? 2 : TILE_ROWS;
     t->row = row_tap_step(e) * s->row;
     t->output_row = e->stride[1] * s->row;
     t->y_row = r->y_row * apart;
+    if (!s->padded && e->stride[2] > 1 && rolling == NOT_ROLLING) {
+        run_split(r, s, t);
+        return;
+    }
     for (dsc_int first = 0; first < at_most(apart, r->rows); ++first)
         for (dsc_int row = first, rows; row < r->rows; row += rows * apart) {
             rows = divide_up(r->rows - row, apart);
             if (rolling == NOT_ROLLING)
                 rows = rows >= TILE_ROWS && most == TILE_ROWS ? TILE_ROWS : share && rows >= 2 && most >= 2 ? 2 : 1;
-            run_rows(r, s, t, rolling, share && rows > 1 ? SHARED : single, r->row + row, rows);
+            run_rows(r, s, t, rolling, share && rows > 1 ? SHARED : UNSHARED, r->row + row, rows);
         }
 }
 

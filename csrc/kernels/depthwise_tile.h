@@ -154,38 +154,10 @@ INLINE void add_column_shared(const depthwise_tile *t, const int R, const int V,
     }
 }
 
-/* Lane l at position 2 * l: every second element of two vectors. */
-INLINE void load_row_by_two(const real *p, const int V, const int masked, const mask (*pairs)[2], vec *x)
+/* Output rows that share no input row. */
+INLINE void add_column_unshared(const depthwise_tile *t, const int R, const int V, const int masked, const mask *masks,
+                                const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
 {
-    UNROLL
-    for (int v = 0; v < V; ++v) {
-        const real *q = p + 2 * v * LANES;
-        x[v] = masked ? v_even(v_load_masked(q, pairs[v][0]), v_load_masked(q + LANES, pairs[v][1]))
-                      : v_even(v_load(q), v_load(q + LANES));
-    }
-}
-
-INLINE void column_masks_by_two(const depthwise_tile *t, const int V, dsc_int column, mask (*pairs)[2], mask *masks)
-{
-    dsc_int low = t->inside_low - column * t->dilation, high = t->inside_high - column * t->dilation;
-    dsc_int first = low > 0 ? (low + 1) / 2 : 0, last = at_most(high > 0 ? (high + 1) / 2 : 0, t->width);
-    UNROLL
-    for (int v = 0; v < V; ++v) {
-        pairs[v][0] = v_mask(low - 2 * v * LANES, high - 2 * v * LANES);
-        pairs[v][1] = v_mask(low - (2 * v + 1) * LANES, high - (2 * v + 1) * LANES);
-        masks[v] = v_mask(first - v * LANES, last - v * LANES);
-    }
-}
-
-/* Output rows that share no input row; the outputs of a row read every STEPth element. */
-INLINE void add_column_unshared(const depthwise_tile *t, const int STEP, const int R, const int V, const int masked,
-                                dsc_int column, const real *x, const real *taps, vec sums[][SINGLE_VECTORS])
-{
-    mask masks[SINGLE_VECTORS], pairs[SINGLE_VECTORS][2];
-    if (masked && STEP == 2)
-        column_masks_by_two(t, V, column, pairs, masks);
-    else if (masked)
-        column_masks(t, V, column, masks);
     for (dsc_int j = 0; j < t->kernel_rows; ++j) {
         vec tap = v_spread(taps[j * t->tap_row]);
         UNROLL
@@ -194,16 +166,13 @@ INLINE void add_column_unshared(const depthwise_tile *t, const int STEP, const i
             dsc_int source = t->top + o * t->row_stride + j * t->row_dilation;
             if (source < 0 || source >= t->height)
                 continue;
-            if (STEP == 2)
-                load_row_by_two(x + o * t->output_row + j * t->row, V, masked, pairs, row);
-            else
-                load_row(x + o * t->output_row + j * t->row, V, masked, masks, row);
+            load_row(x + o * t->output_row + j * t->row, V, masked, masks, row);
             add_row(sums[o], V, masked, masks, row, tap);
         }
     }
 }
 
-enum { SHARED, UNSHARED, UNSHARED_BY_TWO };
+enum { SHARED, UNSHARED };
 
 INLINE void add_taps(const depthwise_tile *t, const int kind, const int R, const int V, const int masked,
                      vec sums[][SINGLE_VECTORS])
@@ -212,14 +181,13 @@ INLINE void add_taps(const depthwise_tile *t, const int kind, const int R, const
         const real *slice = t->x + s.x, *taps = t->taps + s.taps;
         for (tap_column c = first_column(t); c.index < t->column_last; next_column(t, &c)) {
             const real *x = slice + c.offset, *column = taps + c.index * t->tap_column;
-            if (kind == SHARED) {
-                mask masks[SINGLE_VECTORS];
-                if (masked)
-                    column_masks(t, V, c.index, masks);
+            mask masks[SINGLE_VECTORS];
+            if (masked)
+                column_masks(t, V, c.index, masks);
+            if (kind == SHARED)
                 add_column_shared(t, R, V, masked, masks, x, column, sums);
-            } else {
-                add_column_unshared(t, kind == UNSHARED ? 1 : 2, R, V, masked, c.index, x, column, sums);
-            }
+            else
+                add_column_unshared(t, R, V, masked, masks, x, column, sums);
         }
     }
 }
@@ -286,12 +254,6 @@ typedef void (*tile_function)(const depthwise_tile *);
 #endif
 
 TILES(SHARED, 4) TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 1)
-#if FEW_TILES
-#define BY_TWO_ENTRIES(R) {{NULL}}
-#else
-#define BY_TWO_ENTRIES(R) {ENTRIES(UNSHARED_BY_TWO, R)}
-TILES(UNSHARED_BY_TWO, 4) TILES(UNSHARED_BY_TWO, 1)
-#endif
 TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
 #if TILE_VECTORS == 4
 TILE(SHARED, 4, 4) TILE(SHARED, 2, 4) TILE(UNSHARED, 4, 4)
@@ -303,18 +265,15 @@ TILE_MASKED(SHARED, 4, 4) TILE_MASKED(SHARED, 2, 4)
 #endif
 
 /* [kind][log2 rows][log2 vectors][masked]; single rows are never shared, and two rows always. */
-static const tile_function tile_table[3][3][4][2] = {
+static const tile_function tile_table[2][3][4][2] = {
     [SHARED] = {{{NULL}}, ENTRIES_MORE(SHARED, 2), ENTRIES_MORE(SHARED, 4)},
     [UNSHARED] = {{ENTRIES(UNSHARED, 1), {tile_UNSHARED_1_4, NULL}, {tile_UNSHARED_1_8, NULL}},
                   {{NULL}}, ENTRIES_MORE(UNSHARED, 4)},
-    [UNSHARED_BY_TWO] = {BY_TWO_ENTRIES(1), {{NULL}}, BY_TWO_ENTRIES(4)},
 };
 
 /* Most vectors of a tile, as log2. */
-static inline int tile_vectors_log2(int kind, int rows)
+static inline int tile_vectors_log2(int rows)
 {
-    if (kind == UNSHARED_BY_TWO)
-        return 1;
     return rows == 1 ? 3 : TILE_VECTORS == 4 ? 2 : 1;
 }
 

@@ -30,6 +30,8 @@ static const fixed_problem problems[] = {
     {"depthwise 11x11", "depthwise", FLOAT32, 2, false, 1, 16, 16, 28, 11, 1, 1},
     {"depthwise 3x3, stride 2", "depthwise", FLOAT32, 2, false, 1, 32, 32, 56, 3, 2, 1},
     {"depthwise 3x3, stride 2, channels last", "depthwise", FLOAT32, 2, true, 1, 32, 32, 56, 3, 2, 1},
+    {"depthwise 3x3, stride 3", "depthwise", FLOAT32, 2, false, 1, 32, 32, 56, 3, 3, 1},
+    {"depthwise 1D, stride 2", "depthwise", FLOAT32, 1, false, 1, 64, 64, 500, 7, 2, 1},
     {"depthwise 3x3, rate 6", "depthwise", FLOAT32, 2, false, 1, 32, 32, 33, 3, 1, 6},
     {"depthwise 1D, 31 taps", "depthwise", FLOAT32, 1, false, 1, 64, 64, 500, 31, 1, 1},
     {"depthwise 3x3x3", "depthwise", FLOAT32, 3, false, 1, 16, 16, 14, 3, 1, 1},
