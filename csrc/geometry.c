@@ -17,6 +17,8 @@ static bool span(dsc_int kernel, dsc_int dilation, dsc_int *result)
     return dsc_multiply(dilation, kernel - 1, result) && add(*result, 1, result);
 }
 
+#define STRIDE_KEPT 4   /* kernels have tiles for strides up to this one */
+
 /* Padding that makes the output ceil(in / stride) long. */
 static bool same_total(dsc_int in, dsc_int stride, dsc_int reach, dsc_int *total)
 {
@@ -67,8 +69,9 @@ static dsc_fit resolve_axis(const dsc_geometry *g, int axis, dsc_extent *e)
     if (padded < reach)
         return DSC_KERNEL_TOO_LARGE;
     e->out[axis] = (padded - reach) / g->stride[axis] + 1;
-    /* A step that is never taken must not cost anything later, however large it is. */
-    e->stride[axis] = e->out[axis] == 1 ? 1 : g->stride[axis];
+    /* A step that is never taken must not cost anything later, however large it is. But a small one along the last axis chooses the
+     * order of summation, which must not follow from the number of outputs. */
+    e->stride[axis] = e->out[axis] == 1 && (axis < 2 || g->stride[axis] > STRIDE_KEPT) ? 1 : g->stride[axis];
     e->dilation[axis] = kernel == 1 ? 1 : g->dilation[axis];
     return DSC_FITS;
 }

@@ -45,7 +45,8 @@ static void set_steps(const char *letters, const npy_intp *strides, const char *
         step[axis] = step_along(letters, strides, axes[axis], item);
 }
 
-/* NumPy gives axes of length 1 a step of 0. Steps that are never taken are set as a dense array has them. */
+/* NumPy gives axes of length 1 a step of 0. Steps that are never taken are set as a dense array has them, channels first: they are
+ * read as short rows. */
 static void tidy_map(dsc_map *map, const dsc_int size[3], dsc_int channels)
 {
     if (channels == 1 && size[2] > 1)
@@ -54,6 +55,14 @@ static void tidy_map(dsc_map *map, const dsc_int size[3], dsc_int channels)
         map->step[2] = size[1] > 1 ? map->step[1] : 1;
     if (size[1] == 1)
         map->step[1] = size[2] * map->step[2];
+}
+
+/* ... but as with channels last where the order of summation follows from it: that of one column is that of many. */
+static void tidy_last(const bound *b, dsc_problem *p)
+{
+    const char *letters = b->letters[X], *column = strchr(letters, input_axes[2]);
+    if (p->e.in[2] == 1 && p->e.stride[2] > 1 && column && column < strchr(letters, 'c'))
+        p->x.step[2] = p->channels;
 }
 
 static dsc_int first_step(const char *letters, const npy_intp *strides, int item)
@@ -224,6 +233,8 @@ static dsc_problem read_problem(const bound *b, char *const *data, const npy_int
     read_operands(b, &p, data, sizes, strides, s->item, images);
     tidy_map(&p.x, p.e.in, p.channels);
     tidy_map(&p.y, p.e.out, p.outputs);
+    if (b->row->window == CONVOLUTION)
+        tidy_last(b, &p);
     if (b->row->output == X)
         turn_to_input(b, &p);
     else if (b->row->output == TAPS)

@@ -69,6 +69,41 @@ def test_strides_along_a_row(isa, kernel, stride, dtype):
             check("depthwise_conv1d", x, w, padding=padding, stride=stride, dilation=1 + width % 2)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", [3, 4, 5, 6, 7, 8, 33, 200, 1024, 1025])
+def test_long_rows(isa, kernel, dtype):
+    """Blocks of four results a lane: one and several, whole and not, in one piece and in some."""
+    rng = np.random.default_rng(kernel)
+    for width in (1, 40, 62, 64, 65, 250, 1500):
+        for padding in ("same", ((kernel, 0),), ((0, kernel),)):
+            x = integers(rng, 2, 3, width, dtype=dtype)
+            w, b = integers(rng, 3, 1, kernel, dtype=dtype), integers(rng, 3, dtype=dtype)
+            check("depthwise_conv1d", x, w, b, padding=padding, activation="relu6")
+    x, w = integers(rng, 2, 5, 70, dtype=dtype), integers(rng, 2, 1, 1, kernel, dtype=dtype)
+    check("depthwise_conv2d", x, w, padding=(1, kernel // 2), stride=(2, 1))
+
+
+def test_long_rows_in_pieces(isa):
+    """The order of summation does not depend on the length of the row: the bits of a piece are those of the whole."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((3, 900)).astype(np.float32), rng.standard_normal((3, 1, 31)).astype(np.float32)
+    whole = ds.depthwise_conv1d(x, w)
+    for begin in (0, 1, 100):
+        for width in (1, 20, 70, 300, 700):
+            piece = ds.depthwise_conv1d(x[:, begin : begin + width + 30], w)
+            np.testing.assert_array_equal(piece, whole[:, begin : begin + width])
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_long_rows_with_infinite_taps(isa):
+    """A tap that meets padding only does not count."""
+    rng = np.random.default_rng(0)
+    for count in (3, 6, 31):
+        x, w = integers(rng, 2, 100), integers(rng, 2, 1, count)
+        w[1, 0, 0], w[0, 0, -1] = np.inf, np.nan
+        check("depthwise_conv1d", x, w, padding="same")
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("stride", [2, 3, 4])
 def test_strides_beside_infinities(isa, stride):

@@ -7,8 +7,11 @@
 
 #include "depthwise_kinds.h"
 #include "depthwise_paired.h"
+#include "depthwise_long.h"
 #include "depthwise_split.h"
 #include "strip.h"
+
+#define FINITE_SINGLY 5   /* taps that are sooner looked at one by one */
 
 enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
 
@@ -34,17 +37,46 @@ static const char *summand_of(const plane_region *r, dsc_int summand)
     return element(r->p, r->x, summand * r->x_summand);
 }
 
+/* Taps `step` apart. Their exponents are compared as integers, many at a time: this is done for every plane of a call. */
+static bool row_finite(const real *taps, dsc_int step, dsc_int count)
+{
+    const real infinity = (real)INFINITY;
+    dsc_int i = 0;
+    if (!FEW_TILES && step == 1 && count > FINITE_SINGLY) {
+        const ivec exponent = (ivec)v_spread(infinity);
+        ivec found = v_ispread(0);
+        for (; i < count; i += LANES)
+            found |= ((ivec)v_load_masked(taps + i, v_mask(0, count - i)) & exponent) == exponent;
+        lane any = 0;
+        for (int l = 0; l < LANES; ++l)
+            any |= found[l];
+        return !any;
+    }
+    while (i < count && isfinite(taps[i * step]))
+        ++i;
+    return i == count;
+}
+
+/* Of one plane and summand: kernels are mostly dense, and then a single row. */
+static bool kernel_finite(const dsc_int *kernel, const dsc_int *step, const real *taps)
+{
+    const bool slice_dense = step[2] == 1 && (kernel[1] == 1 || step[1] == kernel[2]);
+    const bool dense = slice_dense && (kernel[0] == 1 || step[0] == kernel[1] * kernel[2]);
+    const dsc_int rows = slice_dense ? 1 : kernel[1], count = dense ? kernel[0] * kernel[1] * kernel[2]
+                                                           : slice_dense ? kernel[1] * kernel[2] : kernel[2];
+    for (dsc_int k = 0; k < (dense ? 1 : kernel[0]); ++k)
+        for (dsc_int j = 0; j < rows; ++j)
+            if (!row_finite(taps + k * step[0] + j * step[1], step[2], count))
+                return false;
+    return true;
+}
+
 static bool taps_finite(const plane_region *r)
 {
-    const dsc_int *kernel = r->e->kernel, *step = r->tap_step;
-    for (dsc_int m = 0; m < r->planes * r->summands; ++m) {
-        const real *taps = r->taps + m / r->summands * r->taps_plane + m % r->summands * r->taps_summand;
-        for (dsc_int k = 0; k < kernel[0]; ++k)
-            for (dsc_int j = 0; j < kernel[1]; ++j)
-                for (dsc_int i = 0; i < kernel[2]; ++i)
-                    if (!isfinite(taps[k * step[0] + j * step[1] + i * step[2]]))
-                        return false;
-    }
+    for (dsc_int plane = 0; plane < r->planes; ++plane)
+        for (dsc_int m = 0; m < r->summands; ++m)
+            if (!kernel_finite(r->e->kernel, r->tap_step, r->taps + plane * r->taps_plane + m * r->taps_summand))
+                return false;
     return true;
 }
 
@@ -238,8 +270,8 @@ static int choose_rolling(const plane_region *r, const plane_source *s, bool one
     return rows_share(e) && e->kernel[2] <= ROLLING_COLUMNS ? rolling_kind(e, r->rows, one_slice) : NOT_ROLLING;
 }
 
-/* Column strides of 2 to 4. */
-static void run_split(const plane_region *r, const plane_source *s, depthwise_tile *t)
+/* The whole region by one tile. */
+static void run_whole(const plane_region *r, const plane_source *s, depthwise_tile *t, tile_function function)
 {
     const dsc_extent *e = r->e;
     t->top = r->row * e->stride[1] - e->low[1];
@@ -247,7 +279,7 @@ static void run_split(const plane_region *r, const plane_source *s, depthwise_ti
     t->x = s->origin + (t->top - s->top) * s->row, t->y = r->y;
     t->inside_low = e->low[2] - r->column * e->stride[2], t->inside_high = e->in[2] + t->inside_low;
     t->width = r->columns;
-    split_table[e->stride[2] - 2](t);
+    function(t);
 }
 
 /* Output rows that are one row tap apart share input: tiles take rows `apart` steps from each other. */
@@ -263,7 +295,11 @@ static void run_region(const plane_region *r, const plane_source *s, depthwise_t
     t->output_row = e->stride[1] * s->row;
     t->y_row = r->y_row * apart;
     if (!s->padded && e->stride[2] > 1 && rolling == NOT_ROLLING) {
-        run_split(r, s, t);
+        run_whole(r, s, t, split_table[e->stride[2] - 2]);
+        return;
+    }
+    if (!s->padded && one_slice && rolling == NOT_ROLLING && can_be_long(e, r->columns) && taps_finite(r)) {
+        run_whole(r, s, t, long_tile);
         return;
     }
     for (dsc_int first = 0; first < at_most(apart, r->rows); ++first)
