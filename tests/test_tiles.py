@@ -60,7 +60,7 @@ def test_strides(isa, kernel, stride):
 @pytest.mark.parametrize("stride", [2, 3, 4])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5, 9, 33, 70])
 def test_strides_along_a_row(isa, kernel, stride, dtype):
-    """Vectors between the masked ones at both ends, with as many column taps as whole turns hold, and with others."""
+    """Vectors between the masked ones at both ends, with column taps for whole turns, and with others."""
     rng = np.random.default_rng(kernel)
     for width in (100, 257, 700):
         for padding in (kernel // 2, ((0, 150),), ((150, 0),)):
@@ -84,9 +84,9 @@ def test_long_rows(isa, kernel, dtype):
 
 
 def test_long_rows_in_pieces(isa):
-    """The order of summation does not depend on the length of the row: the bits of a piece are those of the whole."""
+    """Summed in one order, however long the row: the bits of a piece are those of the whole."""
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((3, 900)).astype(np.float32), rng.standard_normal((3, 1, 31)).astype(np.float32)
+    x, w = np.float32(rng.standard_normal((3, 900))), np.float32(rng.standard_normal((3, 1, 31)))
     whole = ds.depthwise_conv1d(x, w)
     for begin in (0, 1, 100):
         for width in (1, 20, 70, 300, 700):

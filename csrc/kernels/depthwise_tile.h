@@ -192,6 +192,16 @@ INLINE void add_taps(const depthwise_tile *t, const int kind, const int R, const
     }
 }
 
+/* A vector of results with others between them, as phases of transposed convolutions store them; apart from the tiles, which would
+ * be half as large again. */
+static __attribute__((noinline)) void store_spread(const depthwise_tile *t, real *y, vec sum, dsc_int left)
+{
+    if (t->y_column == 2)
+        v_store_even(y, sum, (int)at_least(at_most(left, LANES), 0));
+    else
+        v_scatter(y, t->y_column, sum, (int)at_most(left, LANES));
+}
+
 INLINE void store_row(const depthwise_tile *t, const int V, real *y, const vec *sums)
 {
     UNROLL
@@ -199,10 +209,8 @@ INLINE void store_row(const depthwise_tile *t, const int V, real *y, const vec *
         real *target = y + v * LANES * t->y_column;
         dsc_int left = t->width - v * LANES;
         vec sum = v_finish(t->finish, sums[v]);
-        if (t->y_column == 2)
-            v_store_even(target, sum, (int)at_least(at_most(left, LANES), 0));
-        else if (t->y_column != 1)
-            v_scatter(target, t->y_column, sum, (int)(left < LANES ? left : LANES));
+        if (t->y_column != 1)
+            store_spread(t, target, sum, left);
         else if (left >= LANES)
             v_store(target, sum);
         else
