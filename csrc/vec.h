@@ -33,6 +33,11 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define MASK_KEEP(m) (void)(m)
 #endif
 
+#define LINE_BYTES 64
+/* Results beyond the last-level cache, or a core's share of it, are stored past the caches. Other threads see such stores in order
+ * only after a locked instruction: to fetch or to end a piece of work is one. */
+#define PAST_BYTES (32 << 20)
+
 INLINE vec v_load(const real *p) { return *(const loose_vec *)p; }
 INLINE void v_store(real *p, vec v) { *(loose_vec *)p = v; }
 

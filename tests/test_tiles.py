@@ -117,6 +117,23 @@ def test_strides_beside_infinities(isa, stride):
             check("depthwise_conv2d", there, w, stride=(1, stride))
 
 
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_results_beyond_caches(isa, data_format):
+    """Whole lines are stored past the caches, what is before and behind them is not."""
+    rng = np.random.default_rng(0)
+    shape = (65, 304, 480) if data_format == "channels_first" else (380, 390, 64)
+    x, w = integers(rng, *shape), integers(rng, 65 if data_format == "channels_first" else 64, 1, 3, 3)
+    keywords = dict(padding="same", activation="relu", data_format=data_format)
+    expected = reference.depthwise_conv2d(x, w, **keywords)
+    memory = np.empty(x.size + 16, np.float32)
+    for offset in (0, 3, 12):
+        out = memory[offset : offset + x.size].reshape(shape)
+        memory[:] = np.nan
+        ds.depthwise_conv2d(x, w, out=out, **keywords)
+        np.testing.assert_array_equal(out, expected)
+        assert np.isnan(memory).sum() == 16
+
+
 @pytest.mark.parametrize("kernel", [(1, 1), (1, 7), (4, 4), (5, 5), (7, 7), (3, 1)])
 def test_rolling_rows(isa, kernel):
     rng = np.random.default_rng(1)

@@ -25,6 +25,7 @@ typedef long long x86_int;
 
 static inline vec v_load_masked(const real *p, mask m) { return X86(maskload)(p, (__m256i)m); }
 static inline void v_store_masked(real *p, vec v, mask m) { X86(maskstore)(p, (__m256i)m, v); }
+static inline void v_store_past(real *p, vec v) { X86(stream)(p, v); }
 
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
 {

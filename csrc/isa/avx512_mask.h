@@ -23,6 +23,7 @@ static inline mask v_mask(dsc_int low, dsc_int high)
 
 static inline vec v_load_masked(const real *p, mask m) { return X86(maskz_loadu)(m, p); }
 static inline void v_store_masked(real *p, vec v, mask m) { X86(mask_storeu)(p, m, v); }
+static inline void v_store_past(real *p, vec v) { X86(stream)(p, v); }
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m) { return X86(mask3_fmadd)(a, b, sum, m); }
 
 #if REAL_BITS == 32

@@ -40,6 +40,8 @@ static inline void v_store_masked(real *p, vec v, mask m)
         v_store_some(p, v, m.low, m.high);
 }
 
+static inline void v_store_past(real *p, vec v) { v_store(p, v); }
+
 /* Half a vector from p and half from q, of both the same lanes; and the reverse. The mask is that of the first half. */
 static inline vec v_load_halves(const real *p, const real *q, mask m)
 {

@@ -27,6 +27,7 @@ typedef struct {
     dsc_int depth, row, rows, column, columns;
     real *y;                   /* of the first output */
     dsc_int y_row, y_column;
+    bool past;                 /* vectors that are whole lines are stored past the caches */
     bool spread;               /* pixels of the result have others between them */
     const epilogue *finish;
 } channel_region;
@@ -248,6 +249,7 @@ static void march_rows(channel_tile *t, int row, bool together)
             m.taps = taps_in_order(t, copy), m.bias = t->bias;
             m.x = along.x + t->channel, m.y = along.y + t->channel;
             m.lane_low = t->low, m.lane_high = t->high;
+            m.past = r->past && whole && (uintptr_t)m.y % LINE_BYTES == 0;
             march_table[row][r->e->stride[2] - 1][!whole][rows](&m);
         }
     }

@@ -28,6 +28,7 @@ typedef struct {
     real *y;
     dsc_int y_row, y_column;
     dsc_int lane_low, lane_high;   /* lanes that are channels */
+    bool past;                 /* results are whole lines, and stored past the caches */
     bool spread;               /* pixels of the result have others between them */
     const epilogue *finish;
 } channel_march;
@@ -94,7 +95,9 @@ INLINE void store_column(const channel_march *t, const march_kind k, real *y, ve
     UNROLL
     for (int r = 0; r < k.rows; ++r) {
         vec sum = v_finish(t->finish, sums[0][r]);
-        if (k.tail)
+        if (VECTOR_BYTES == LINE_BYTES && t->past)
+            v_store_past(y + r * t->y_row, sum);
+        else if (k.tail)
             v_store_masked(y + r * t->y_row, sum, m);
         else
             v_store(y + r * t->y_row, sum);

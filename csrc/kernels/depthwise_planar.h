@@ -187,14 +187,27 @@ static void look_ahead(const plane_region *r, depthwise_tile *t, dsc_int done, d
         t->x_ahead = r->x_plane - done * x_step, t->y_ahead = r->y_plane - done;
 }
 
+/* The columns before the first whole line of results, where these are stored past the caches; else -1. Lines must begin at the same
+ * column in every row and plane. */
+static dsc_int columns_before_line(const plane_region *r, const real *y)
+{
+    const dsc_problem *p = r->p;
+    const dsc_int *out = r->e->out, line = LINE_BYTES / sizeof(real);
+    const double bytes = (double)p->batch * (double)p->outputs * (double)out[0] * (double)out[1] * (double)out[2] * sizeof(real);
+    const bool same = r->y_column == 1 && r->y_row % line == 0 && r->y_plane % line == 0;
+    if (FEW_TILES || bytes <= PAST_BYTES || !same || p->mixing.data)
+        return -1;
+    return (line - (dsc_int)((uintptr_t)y % LINE_BYTES / sizeof(real))) % line;
+}
+
 /* The same for rolling tiles, as wide as they can be: their first and last vectors may meet a border. */
 static void run_rolling(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
 {
     const dsc_extent *e = r->e;
     dsc_int step = e->stride[2], x_step = s->padded ? 1 : step, reach = (e->kernel[2] - 1) * e->dilation[2];
-    const dsc_int most = most_vectors(&rolling, t);
+    const dsc_int most = most_vectors(&rolling, t), before = rolling == ROLLING_3_3 ? columns_before_line(r, y) : -1;
     for (dsc_int done = 0; done < r->columns;) {
-        dsc_int left = r->columns - done, start = (r->column + done) * step - e->low[2];
+        dsc_int left = done < before ? before - done : r->columns - done, start = (r->column + done) * step - e->low[2];
         dsc_int vectors = at_most(divide_up(left, LANES), most);
         bool masked = needs_mask(r, s, start, vectors);
         if (masked && vectors > 2 && start + LANES < 0)
@@ -207,7 +220,9 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
         t->x = x + done * x_step;
         t->y = y + done * r->y_column;
         look_ahead(r, t, done, x_step);
-        if (!halves(rolling) && are_apart(t))
+        if (before >= 0 && done >= before && t->width == TILE_VECTORS * LANES && rolls_densely(t, 3))
+            roll_past(t);
+        else if (!halves(rolling) && are_apart(t))
             apart_table[vectors - 1](t);
         else
             rolling_table[rolling][vectors - 1][masked](t);

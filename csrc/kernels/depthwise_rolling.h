@@ -16,8 +16,8 @@
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
 
 /* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
- * row), vectors, and whether lanes may not exist. */
-typedef struct { int rows, columns, vectors, masked; } roll_kind;
+ * row), vectors, whether lanes may not exist, and whether results are whole lines that are stored past the caches. */
+typedef struct { int rows, columns, vectors, masked, past; } roll_kind;
 
 /* Which lanes of a tile exist for one column tap. Only its first and its last vector meet borders; where it has one, that is
  * [0]. */
@@ -167,6 +167,14 @@ INLINE void store_dense(const roll_kind k, const epilogue *finish, real *y, mask
     }
 }
 
+/* Whole lines: they are not read before they are written, and drive out nothing. */
+INLINE void store_past(const roll_kind k, const epilogue *finish, real *y, const vec *sums)
+{
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v)
+        v_store_past(y + v * LANES, v_finish(finish, sums[v]));
+}
+
 INLINE void find_all_edges(const depthwise_tile *t, const roll_kind k, column_edges *edges)
 {
     const dsc_int first = k.columns ? 0 : t->column_first, last = k.columns ? k.columns : t->column_last;
@@ -226,10 +234,14 @@ INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const e
     for (dsc_int left = t->rows - before; left > 0; --left, x += t->row, y += t->y_row) {
         if (far) {
             announce_row(x + t->x_ahead, 0, k.vectors);
-            announce_row(y + t->y_ahead, 1, k.vectors);
+            if (!k.past)
+                announce_row(y + t->y_ahead, 1, k.vectors);
         }
         roll_any_row(t, k, 1, x, 0, 0, edges, &taps, sums);
-        store_dense(k, finish, y, stored, sums[before]);
+        if (k.past)
+            store_past(k, finish, y, sums[before]);
+        else
+            store_dense(k, finish, y, stored, sums[before]);
         shift_sums(k, bias, sums);
     }
     UNROLL
@@ -319,6 +331,12 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ROLLS_LARGE(KH) ROLL_ANY(KH, 0, 1) ROLL_ANY(KH, 0, 2)
 #define LARGE_ENTRIES(KH) \
     {{roll_##KH##_0_1_any, roll_##KH##_0_1_any}, {roll_##KH##_0_2_any, roll_##KH##_0_2_any}}
+#endif
+
+#if FEW_TILES
+static const tile_function roll_past = NULL;
+#else
+static __attribute__((noinline)) void roll_past(const depthwise_tile *t) { roll_densely(t, (roll_kind){3, 3, TILE_VECTORS, 1, 1}); }
 #endif
 
 ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS_LARGE(5) ROLLS_LARGE(7)
