@@ -117,6 +117,23 @@ def test_strides_beside_infinities(isa, stride):
             check("depthwise_conv2d", there, w, stride=(1, stride))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", [(9, 9), (11, 4), (4, 12), (31, 31), (9,), (31,)])
+def test_staged_channels(isa, kernel, dtype):
+    """Channels last, many taps: x copied together, at once and in parts; 512 channels collide."""
+    rng = np.random.default_rng(len(kernel))
+    name, last = f"depthwise_conv{len(kernel)}d", dict(data_format="channels_last")
+    cases = [((300,), 512), ((41,), 515)]
+    if len(kernel) == 2:
+        cases = [((40, 37), 19), ((9, 90), 33), ((70, 66), 5)]
+    for sizes, channels in cases:
+        x = integers(rng, *sizes, channels, dtype=dtype)
+        w, b = integers(rng, channels, 1, *kernel, dtype=dtype), integers(rng, channels, dtype=dtype)
+        check(name, x, w, b, padding="same", activation="relu", **last)
+        check(name, x, w, padding="same", stride=3, **last)
+        check(name, x, w, padding=kernel[0], dilation=2, **last)
+
+
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 def test_results_beyond_caches(isa, data_format):
     """Whole lines are stored past the caches, what is before and behind them is not."""
