@@ -7,7 +7,8 @@
 
 #include "depthwise_rolling.h"
 
-#define PLANES_AHEAD 3   /* rows of that plane are asked for: too short a run of lines for the memory to foresee */
+#define PLANES_AHEAD 3   /* rows of that plane are asked for: too short a run of lines for the memory to foresee, as where they ... */
+#define FEW_ROWS 4       /* ... are so few */
 
 /* The output row whose first row tap reads the input row at x, `first` of the tile. */
 INLINE void add_row_apart(const depthwise_tile *t, const roll_kind k, const real *x, dsc_int first, column_edges *edges,

@@ -11,6 +11,8 @@
 #define PHASES_MOST 4
 #define PHASE_ROWS 4       /* most row taps of a phase for stride 2; half of them for more */
 #define PHASE_VECTORS 2
+#define PHASES_AHEAD 8     /* rows of results that are asked for ... */
+#define PHASES_FAR (2 << 20)   /* ... where the second-level cache will not hold them */
 #define PHASE_COLUMNS 8    /* most columns that the phases read together */
 
 /* A tile whose columns are those that any phase reads. `tile`: as for rolling tiles, with the taps of the first phase. */
@@ -19,6 +21,7 @@ typedef struct {
     dsc_int taps[PHASES_MOST];                        /* of a phase, after those of the first */
     dsc_int first[PHASES_MOST], last[PHASES_MOST];    /* columns that a phase has taps for */
     dsc_int outputs;                                  /* of a row */
+    bool far;                                         /* results are asked for before they are written */
 } phase_tile;
 
 /* What is constant in one of the functions below: phases, row taps, vectors of each phase. */
@@ -104,6 +107,8 @@ INLINE void roll_phase_plane(const phase_tile *w, const phase_kind k, const epil
             int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < before ? (int)r : before;
             add_phases(w, k, 0, x, first, last, edges, sums);
         }
+        if (w->far)
+            announce_row(y + PHASES_AHEAD * t->y_row, 1, k.phases * k.vectors);
         if (r >= before)
             store_phases(k, finish, y, stored, sums);
         UNROLL
@@ -198,12 +203,15 @@ static void run_phase_columns(const plane_region *r, const phase_windows *all, d
 /* `r`: of the first of the windows; `tap_column`: the step between the column taps of the call. */
 static void depthwise_phases(const plane_region *r, const phase_windows *all, dsc_int tap_column)
 {
+    const dsc_problem *p = r->p;
     const dsc_extent *e = r->e;
     const dsc_int apart = e->dilation[1];
     dsc_int before, after, outputs = 0;
     phases_reach(all, &before, &after);
     phase_tile w = {.tile = region_tile(r)};
     depthwise_tile *t = &w.tile;
+    w.far = (double)p->batch * (double)p->outputs * (double)p->e.out[0] * (double)p->e.out[1] * (double)p->e.out[2] * sizeof(real) >
+            PHASES_FAR;
     const real *origin = (const real *)r->x + (r->depth - e->low[0]) * r->x_step[0] + r->column - before;
     for (int i = 0; i < all->count; ++i) {
         const window *each = &all->window[i];

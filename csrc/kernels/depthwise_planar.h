@@ -174,12 +174,14 @@ static bool run_paired(const plane_region *r, depthwise_tile *t, int rolling, co
     return true;
 }
 
-/* What a tile asks for while it runs: rows that it will come to, or where planes are large, the same of the tile beside it, or
+/* What a tile asks for while it runs: rows that it will come to; where it has too few, those of a later plane; or where planes are large, the same of the tile beside it, or
  * of the first of the next plane. */
 static void look_ahead(const plane_region *r, depthwise_tile *t, dsc_int done, dsc_int x_step)
 {
     const dsc_int *in = r->e->in;
-    if (in[0] > 1 || in[1] * in[2] * (dsc_int)sizeof(real) <= PLANE_FAR)
+    if (r->e->dilation[1] > 1 && t->rows <= FEW_ROWS)
+        t->x_ahead = PLANES_AHEAD * r->x_plane, t->y_ahead = PLANES_AHEAD * r->y_plane;
+    else if (in[0] > 1 || in[1] * in[2] * (dsc_int)sizeof(real) <= PLANE_FAR)
         t->x_ahead = AHEAD * t->row, t->y_ahead = AHEAD / r->e->stride[1] * t->y_row;
     else if (done + t->width < r->columns)
         t->x_ahead = t->width * x_step, t->y_ahead = t->width;
