@@ -226,7 +226,7 @@ BUGS = [
         "t->row_bias + b->row * t->row_bias_step",
         "t->row_bias + (b->row > 0) * t->row_bias_step",
     ),
-    Bug("blocks of columns overlap", MIXING, "core->b = t->b + b->column * t->depth", "core->b = t->b"),
+    Bug("blocks of columns overlap", MIXING, "t->b + b->column * t->depth", "t->b"),
     Bug(
         "last columns not repeated",
         SEPARABLE,
@@ -254,6 +254,29 @@ BUGS = [
         "< v_ispread((lane)high)",
         "<= v_ispread((lane)high)",
         isa="avx2",
+    ),
+    Bug(
+        "strided vector reads past the row",
+        "kernels/depthwise_split.h",
+        "v_mask(low - i * LANES, high - i * LANES)",
+        "v_mask(low - i * LANES, high - i * LANES + 1)",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "last taps of a dealt row",
+        "kernels/depthwise_long.h",
+        "at_least(i - left + 1, 0)",
+        "at_least(i - left + 2, 0)",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "pitch of what is staged",
+        "kernels/depthwise_staged.h",
+        "step[1] = pitch * LANES",
+        "step[1] = (pitch - 1) * LANES",
+        ops=("depthwise_conv",),
     ),
     Bug("multiplier's stride", "loop.c", ".multiplier = strides[1]", ".multiplier = strides[0]"),
     Bug(
