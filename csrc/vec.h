@@ -100,6 +100,17 @@ INLINE void v_split_4(const vec *v, vec *parts)
     parts[2] = v_odd(even[0], even[1]), parts[3] = v_odd(odd[0], odd[1]);
 }
 
+/* Elements n, n + stride, ... of that many vectors. */
+INLINE void v_split(const int stride, const vec *v, vec *parts)
+{
+    if (stride == 4)
+        v_split_4(v, parts);
+    else if (stride == 3)
+        v_split_3(v, parts);
+    else
+        parts[0] = v_even(v[0], v[1]), parts[1] = v_odd(v[0], v[1]);
+}
+
 /* The reverse: element i of the joined vector n, the e-th of all, is element e / 3 of part e % 3. */
 #define JOINED(i, n) ((n) * LANE_COUNT + (i))
 #define FROM_TWO(i, n) (JOINED(i, n) % 3 < 2 ? JOINED(i, n) / 3 + JOINED(i, n) % 3 * LANE_COUNT : 0)
@@ -123,6 +134,16 @@ INLINE void v_join_4(const vec *parts, vec *v)
     vec odd[2] = {v_zip_low(parts[1], parts[3]), v_zip_high(parts[1], parts[3])};
     v[0] = v_zip_low(even[0], odd[0]), v[1] = v_zip_high(even[0], odd[0]);
     v[2] = v_zip_low(even[1], odd[1]), v[3] = v_zip_high(even[1], odd[1]);
+}
+
+INLINE void v_join(const int stride, const vec *parts, vec *v)
+{
+    if (stride == 4)
+        v_join_4(parts, v);
+    else if (stride == 3)
+        v_join_3(parts, v);
+    else
+        v[0] = v_zip_low(parts[0], parts[1]), v[1] = v_zip_high(parts[0], parts[1]);
 }
 
 /* Lanes n, n + 1, ... of the pair. */

@@ -126,10 +126,9 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
 /* Channels dense: are the results many, and the lanes of a vector of channels a line in every pixel? */
 static bool stores_past(const dsc_problem *p)
 {
-    const dsc_int *out = p->e.out, *step = p->y.step;
-    const bool lines = VECTOR_BYTES == LINE_BYTES && step[0] % LANES == 0 && step[1] % LANES == 0 && step[2] % LANES == 0;
-    return lines && !p->mixing.data &&
-           (double)p->batch * (double)p->outputs * (double)out[0] * (double)out[1] * (double)out[2] * sizeof(real) > PAST_BYTES;
+    const dsc_int *step = p->y.step;
+    const bool lines = VECTOR_BYTES == LINE_BYTES && whole_vectors(step[0]) && whole_vectors(step[1]) && whole_vectors(step[2]);
+    return lines && !p->mixing.data && result_bytes(p) > PAST_BYTES;
 }
 
 /* Channels [first, first + count) of a tile, channels dense on both sides. */
@@ -147,7 +146,8 @@ static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_
             .bias = packed->bias + vector * LANES, .skip = first == 0 ? packed->skip : 0, .channels = count,
             .depth = w.first[0], .row = w.first[1], .rows = w.count[1], .column = w.first[2], .columns = w.count[2],
             .y = y + w.place[1] * y_row + w.place[2] * y_column, .y_row = y_row * w.spacing[1],
-            .y_column = y_column * w.spacing[2], .past = stores_past(p), .spread = w.spacing[2] > 1 && !p->mixing.data, .finish = finish,
+            .y_column = y_column * w.spacing[2], .past = stores_past(p),
+            .spread = w.spacing[2] > 1 && !p->mixing.data, .finish = finish,
         };
         for (int axis = 0; axis < 3; ++axis)
             r.tap_step[axis] = step[axis] * w.tap_sign[axis];

@@ -7,8 +7,9 @@
 
 #include "depthwise_rolling.h"
 
-#define PLANES_AHEAD 3   /* rows of that plane are asked for: too short a run of lines for the memory to foresee, as where they ... */
-#define FEW_ROWS 4       /* ... are so few */
+/* Rows of that plane are asked for: a run of lines too short for the memory to foresee, and so are the few of a rolling tile. */
+#define PLANES_AHEAD 3
+#define FEW_ROWS 4
 
 /* The output row whose first row tap reads the input row at x, `first` of the tile. */
 INLINE void add_row_apart(const depthwise_tile *t, const roll_kind k, const real *x, dsc_int first, column_edges *edges,
@@ -46,7 +47,8 @@ INLINE void rows_apart_tile(const depthwise_tile *tile, const roll_kind k)
 }
 
 #define APART(V) \
-    static __attribute__((noinline)) void apart_##V(const depthwise_tile *t) { rows_apart_tile(t, (roll_kind){0, 0, V, !FEW_TILES}); }
+    static __attribute__((noinline)) void apart_##V(const depthwise_tile *t) \
+    { rows_apart_tile(t, (roll_kind){0, 0, V, !FEW_TILES, 0}); }
 APART(1) APART(2)
 #if TILE_VECTORS == 4
 APART(3) APART(4)

@@ -1,4 +1,5 @@
-/* The planar tile for one row of three and more column taps: a lane holds LONG_PARTS neighbouring results, so that each loaded vector of x feeds them all.
+/* The planar tile for one row of three and more column taps: a lane holds LONG_PARTS neighbouring results, so that each loaded
+ * vector of x feeds them all.
  *
  * Rows of x are dealt into strips, element i to strip i % LONG_PARTS, which are loaded at every offset; the results are zipped
  * together again. The taps of one output are added in their order, as by every other tile for one row. Lanes outside are zero: all
@@ -92,7 +93,7 @@ INLINE void add_long_row(const int blocks, const real *x, dsc_int pitch, const r
                          long_sums *s)
 {
     const int before = LONG_PARTS - 1;
-    vec taps[LONG_PARTS];
+    vec taps[LONG_PARTS] = {[LONG_PARTS - 1] = v_spread(0)};
     UNROLL
     for (int m = 0; m < before; ++m, tap += step) {
         taps[m] = v_spread(*tap);

@@ -31,7 +31,7 @@ typedef vec phase_sums[PHASES_MOST][PHASE_ROWS][TILE_VECTORS];
 
 INLINE roll_kind as_roll(const phase_kind k)
 {
-    return (roll_kind){k.rows, 0, k.vectors, 1};
+    return (roll_kind){k.rows, 0, k.vectors, 1, 0};
 }
 
 /* The input row at x into the sums [first, last] of all phases; `all`: of every output that it can feed. */
@@ -58,16 +58,6 @@ INLINE void add_phases(const phase_tile *w, const phase_kind k, const int all, c
     }
 }
 
-INLINE void zip_phases(const phase_kind k, const vec *parts, vec *row)
-{
-    if (k.phases == 2)
-        row[0] = v_zip_low(parts[0], parts[1]), row[1] = v_zip_high(parts[0], parts[1]);
-    else if (k.phases == 3)
-        v_join_3(parts, row);
-    else
-        v_join_4(parts, row);
-}
-
 INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, const mask *stored, phase_sums sums)
 {
     UNROLL
@@ -76,7 +66,7 @@ INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, co
         UNROLL
         for (int phase = 0; phase < k.phases; ++phase)
             parts[phase] = v_finish(finish, sums[phase][k.rows - 1][v]);
-        zip_phases(k, parts, row);
+        v_join(k.phases, parts, row);
         UNROLL
         for (int i = 0; i < k.phases; ++i) {
             real *to = y + (v * k.phases + i) * LANES;
@@ -94,6 +84,7 @@ INLINE void roll_phase_plane(const phase_tile *w, const phase_kind k, const epil
     const depthwise_tile *t = &w->tile;
     const vec bias = v_spread(*t->bias);
     const int before = k.rows - 1;
+    const dsc_int ahead = w->far ? PHASES_AHEAD * t->y_row : 0;
     const real *x = t->x;
     real *y = t->y - before * t->y_row;
     phase_sums sums;
@@ -107,8 +98,8 @@ INLINE void roll_phase_plane(const phase_tile *w, const phase_kind k, const epil
             int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < before ? (int)r : before;
             add_phases(w, k, 0, x, first, last, edges, sums);
         }
-        if (w->far)
-            announce_row(y + PHASES_AHEAD * t->y_row, 1, k.phases * k.vectors);
+        if (ahead)
+            announce_row(y + ahead, 1, k.phases * k.vectors);
         if (r >= before)
             store_phases(k, finish, y, stored, sums);
         UNROLL
@@ -203,15 +194,13 @@ static void run_phase_columns(const plane_region *r, const phase_windows *all, d
 /* `r`: of the first of the windows; `tap_column`: the step between the column taps of the call. */
 static void depthwise_phases(const plane_region *r, const phase_windows *all, dsc_int tap_column)
 {
-    const dsc_problem *p = r->p;
     const dsc_extent *e = r->e;
     const dsc_int apart = e->dilation[1];
     dsc_int before, after, outputs = 0;
     phases_reach(all, &before, &after);
     phase_tile w = {.tile = region_tile(r)};
     depthwise_tile *t = &w.tile;
-    w.far = (double)p->batch * (double)p->outputs * (double)p->e.out[0] * (double)p->e.out[1] * (double)p->e.out[2] * sizeof(real) >
-            PHASES_FAR;
+    w.far = result_bytes(r->p) > PHASES_FAR;
     const real *origin = (const real *)r->x + (r->depth - e->low[0]) * r->x_step[0] + r->column - before;
     for (int i = 0; i < all->count; ++i) {
         const window *each = &all->window[i];

@@ -22,11 +22,6 @@ static double kernel_volume(const dsc_extent *e)
     return (double)e->kernel[0] * (double)e->kernel[1] * (double)e->kernel[2];
 }
 
-static double output_volume(const dsc_extent *e)
-{
-    return (double)e->out[0] * (double)e->out[1] * (double)e->out[2];
-}
-
 /* Results go to memory where the channel axis is the dense one. */
 static bool channels_dense(const dsc_problem *p)
 {
@@ -58,7 +53,8 @@ static int choose_path(const dsc_problem *p, const dsc_extent *e)
     bool packs = kernel_volume(e) * (double)lanes_packed(p) * (double)sizeof(real) <= PACKED_BYTES_MOST;
     if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
         return ELEMENTS;
-    if (!FEW_TILES && p->x.step[2] == 1 && (e->stride[2] == 1 || can_split(e, p->summands)) && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
+    const bool columns = p->x.step[2] == 1 && (e->stride[2] == 1 || can_split(e, p->summands));
+    if (!FEW_TILES && columns && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
         return IN_PLACE;
     if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
         packs && p->channels >= LANES / 4)

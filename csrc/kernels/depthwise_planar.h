@@ -174,8 +174,8 @@ static bool run_paired(const plane_region *r, depthwise_tile *t, int rolling, co
     return true;
 }
 
-/* What a tile asks for while it runs: rows that it will come to; where it has too few, those of a later plane; or where planes are large, the same of the tile beside it, or
- * of the first of the next plane. */
+/* What a tile asks for while it runs: rows that it will come to; where it has too few, those of a later plane; where planes are
+ * large, the same of the tile beside it, or of the first of the next plane. */
 static void look_ahead(const plane_region *r, depthwise_tile *t, dsc_int done, dsc_int x_step)
 {
     const dsc_int *in = r->e->in;
@@ -193,11 +193,9 @@ static void look_ahead(const plane_region *r, depthwise_tile *t, dsc_int done, d
  * column in every row and plane. */
 static dsc_int columns_before_line(const plane_region *r, const real *y)
 {
-    const dsc_problem *p = r->p;
-    const dsc_int *out = r->e->out, line = LINE_BYTES / sizeof(real);
-    const double bytes = (double)p->batch * (double)p->outputs * (double)out[0] * (double)out[1] * (double)out[2] * sizeof(real);
+    const dsc_int line = LINE_BYTES / sizeof(real);
     const bool same = r->y_column == 1 && r->y_row % line == 0 && r->y_plane % line == 0;
-    if (FEW_TILES || bytes <= PAST_BYTES || !same || p->mixing.data)
+    if (FEW_TILES || !same || r->p->mixing.data || result_bytes(r->p) <= PAST_BYTES)
         return -1;
     return (line - (dsc_int)((uintptr_t)y % LINE_BYTES / sizeof(real))) % line;
 }

@@ -291,10 +291,10 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ANY_VECTORS 2
 #define ROLL_ANY(KH, KW, V) \
     static __attribute__((noinline)) void roll_##KH##_##KW##_##V##_any(const depthwise_tile *t) \
-    { roll(t, (roll_kind){KH, KW, V, !FEW_TILES}); }
+    { roll(t, (roll_kind){KH, KW, V, !FEW_TILES, 0}); }
 #define ROLL_DENSE(KH, KW, V, masked, name) \
     static __attribute__((noinline)) void name##_dense(const depthwise_tile *t) \
-    { roll_densely(t, (roll_kind){KH, KW, V, masked}); }
+    { roll_densely(t, (roll_kind){KH, KW, V, masked, 0}); }
 #define ROLL_EITHER(KH, KW, V, masked, name, any) \
     ROLL_DENSE(KH, KW, V, masked, name) \
     static void name(const depthwise_tile *t) { rolls_densely(t, KH) ? name##_dense(t) : any(t); }

@@ -1,5 +1,6 @@
-/* The planar tile for strides 2 to 4: whole rows of x times the taps that their elements meet, [t0 t1 t2 t0 t1 t2 ...] for stride 3.
- * Only the sums of all rows are taken apart, element i of each `stride` neighbours being the sum for column taps i, i + stride, ...
+/* The planar tile for strides 2 to 4: whole rows of x times the taps that their elements meet, [t0 t1 t2 t0 t1 t2 ...] for
+ * stride 3. Only the sums of all rows are taken apart: element i of each `stride` neighbours is the sum for column taps i,
+ * i + stride, ...
  *
  * The products of such a sum are added in the order column, row, depth, then these sums in order. Lanes outside are zero: all
  * taps must be finite. */
@@ -61,36 +62,15 @@ static void lay_out_split(const depthwise_tile *t, dsc_int stride, split_kernel 
             *x++ = s.x + j * t->row;
 }
 
-INLINE void join(const int stride, const vec *parts, vec *joined)
-{
-    vec all[SPLIT_STRIDE];
-    if (stride == 4)
-        v_join_4(parts, all);
-    else if (stride == 3)
-        v_join_3(parts, all);
-    else
-        all[0] = v_zip_low(parts[0], parts[1]);
-    memcpy(joined, all, SPLIT_PERIOD(stride) * sizeof *all);
-}
-
-INLINE void split(const int stride, const vec *joined, vec *parts)
-{
-    if (stride == 4)
-        v_split_4(joined, parts);
-    else if (stride == 3)
-        v_split_3(joined, parts);
-    else
-        parts[0] = v_even(joined[0], joined[1]), parts[1] = v_odd(joined[0], joined[1]);
-}
-
 /* Of the first `count` values, then zeros: as the elements of x meet them. */
 INLINE void join_some(const int stride, dsc_int count, const real *values, dsc_int step, vec *joined)
 {
-    vec parts[SPLIT_STRIDE];
+    vec parts[SPLIT_STRIDE], all[SPLIT_STRIDE];
     UNROLL
     for (int i = 0; i < stride; ++i)
         parts[i] = v_spread(i < count ? values[i * step] : 0);
-    join(stride, parts, joined);
+    v_join(stride, parts, all);
+    memcpy(joined, all, SPLIT_PERIOD(stride) * sizeof *all);
 }
 
 /* The taps of a plane. */
@@ -109,7 +89,8 @@ INLINE void lay_out_taps(const depthwise_tile *t, const int stride, split_kernel
     }
 }
 
-/* Of `vectors` of results that begin `low` positions before x, of which `high` are left from there on: as many as one tile takes. */
+/* Of `vectors` of results that begin `low` positions before x, of which `high` are left from there on: as many as one tile
+ * takes. */
 static split_vectors choose_split_vectors(const split_kernel *k, dsc_int stride, dsc_int vectors, dsc_int low, dsc_int high)
 {
     const dsc_int span = stride * LANES, reach = (k->turns - 1) * k->step;
@@ -172,13 +153,13 @@ INLINE void split_sums(const split_kernel *k, const int stride, const int vector
             sums[v][i] = v_spread(0);
     }
     for (; turn < k->whole; ++turn, x += k->step, taps += k->count * SPLIT_PERIOD(stride))
-        add_turn(stride, vectors, masked, x, row, end, edge->masks[turn], taps, NULL, sums);
+        add_turn(stride, vectors, masked, x, row, end, masked ? edge->masks[turn] : NULL, taps, NULL, sums);
     for (; turn < k->turns; ++turn, x += k->step, taps += k->count * SPLIT_PERIOD(stride))
-        add_turn(stride, vectors, masked, x, row, end, edge->masks[turn], taps, k->met, sums);
+        add_turn(stride, vectors, masked, x, row, end, masked ? edge->masks[turn] : NULL, taps, k->met, sums);
     UNROLL
     for (int v = 0; v < vectors; ++v) {
         vec parts[SPLIT_STRIDE];
-        split(stride, sums[v], parts);
+        v_split(stride, sums[v], parts);
         sums[v][0] = bias;
         UNROLL
         for (int i = 0; i < stride; ++i)

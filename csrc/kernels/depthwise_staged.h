@@ -1,7 +1,7 @@
 /* Channels dense, kernels of many taps: a vector of channels of a part of x is copied together first, [row][column][lane].
  *
- * Each of its pixels is read for many taps. In x they lie a pixel apart, which for 512 channels is every time the same few sets of a
- * cache, and a vector touches two lines. */
+ * Each of its pixels is read for many taps. In x they lie a pixel apart, which for 512 channels is every time the same few sets
+ * of a cache, and a vector touches two lines. */
 #ifndef DSCONV_DEPTHWISE_STAGED_H
 #define DSCONV_DEPTHWISE_STAGED_H
 

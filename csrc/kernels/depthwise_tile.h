@@ -42,6 +42,12 @@ typedef struct {
     const epilogue *finish;
 } depthwise_tile;
 
+/* What a call writes; as a double, for it may exceed any integer. */
+static double result_bytes(const dsc_problem *p)
+{
+    return output_volume(&p->e) * (double)p->batch * (double)p->outputs * sizeof(real);
+}
+
 /* Depth taps of one summand after the other. */
 typedef struct { dsc_int summand, depth, x, taps; } tap_slice;
 

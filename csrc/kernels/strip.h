@@ -40,12 +40,7 @@ INLINE void split_row(const int phases, const strip_shape *s, real *strip, const
             dsc_int at = t + i * LANES;
             inputs[i] = inside ? v_load(source + at) : v_load_masked(source + at, v_mask(first - at, last - at));
         }
-        if (phases == 3)
-            v_split_3(inputs, parts);
-        else if (phases == 4)
-            v_split_4(inputs, parts);
-        else
-            parts[0] = v_even(inputs[0], inputs[1]), parts[1] = v_odd(inputs[0], inputs[1]);
+        v_split(phases, inputs, parts);
         UNROLL
         for (int i = 0; i < phases; ++i)
             v_store(strip + i * s->phase_pitch + done, parts[i]);

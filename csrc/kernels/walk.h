@@ -22,6 +22,11 @@ static inline void clip_taps(dsc_int start, dsc_int step, dsc_int count, dsc_int
         *last = *first;
 }
 
+static inline double output_volume(const dsc_extent *e)
+{
+    return (double)e->out[0] * (double)e->out[1] * (double)e->out[2];
+}
+
 /* The item that is being worked on: image, channel (planar depthwise only), depth slice, tile of the plane. */
 typedef struct { dsc_int image, channel, depth, band, column, channels, depths, bands, columns; } item_cursor;
 

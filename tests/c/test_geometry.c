@@ -86,7 +86,9 @@ static void check_extent(const dsc_geometry *g, const dsc_extent *e, int axis, w
 {
     EXPECT(e->low[axis] == low && e->out[axis] == out, " axis %d: low %lld out %lld", axis, (long long)e->low[axis],
            (long long)e->out[axis]);
-    EXPECT(e->stride[axis] == (out == 1 ? 1 : g->stride[axis]), " axis %d", axis);
+    /* A step that is never taken is 1, but for small ones along the rows, which choose an order of summation. */
+    const bool kept = out > 1 || (axis == 2 && g->stride[axis] <= 4);
+    EXPECT(e->stride[axis] == (kept ? g->stride[axis] : 1), " axis %d", axis);
     EXPECT(e->dilation[axis] == (e->kernel[axis] == 1 ? 1 : g->dilation[axis]), " axis %d", axis);
 }
 
