@@ -58,11 +58,6 @@ static inline void v_store_even(real *p, vec v, int count)
     X86(mask_storeu)(p + LANES, (mask)(even & exists >> LANES), v_zip_high(v, v));
 }
 
-/* NaN stays, and quietly: min and max instructions would raise a flag for it. */
-#if REAL_BITS == 32
-#define X86_MASK(name) _mm512_##name##_ps_mask
-#else
-#define X86_MASK(name) _mm512_##name##_pd_mask
-#endif
-static inline vec v_at_least(vec v, vec low) { return X86(mask_mov)(v, X86_MASK(cmp)(v, low, _CMP_LT_OQ), low); }
-static inline vec v_at_most(vec v, vec high) { return X86(mask_mov)(v, X86_MASK(cmp)(v, high, _CMP_GT_OQ), high); }
+/* NaN stays, as the second operand, and quietly: without `_MM_FROUND_NO_EXC` it would raise a flag. */
+static inline vec v_at_least(vec v, vec low) { return X86(max_round)(low, v, _MM_FROUND_NO_EXC); }
+static inline vec v_at_most(vec v, vec high) { return X86(min_round)(high, v, _MM_FROUND_NO_EXC); }

@@ -1,9 +1,11 @@
 """Pooling: the greatest value or the mean of each window, and the mean of a whole map."""
 
+from functools import lru_cache, partial
 from math import prod
 
 import numpy as np
 
+from .. import gufuncs
 from ..checks import as_flag
 from .layer import Layer
 from .protocol import Pullback, whole_shape
@@ -26,6 +28,14 @@ from .windows import (
 
 # positions that are summed one after the other, which for so few is as exact as in pairs and much faster
 _SHORT = 256
+
+
+@lru_cache(maxsize=16)
+def _short_sum(dtype, count):
+    """A function of (N, C, count) to sums (N, C, 1): a pointwise convolution of ones, with x as its weights."""
+    given = {"activation": None, "data_format": "channels_first"}
+    ufunc, ones = gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, given, ())), np.ones((count, 1), dtype)
+    return partial(ufunc, ones)
 
 
 class _Pool(Layer):
@@ -252,7 +262,7 @@ class GlobalAveragePool(Layer):
     def vjp(self, x):
         x = as_float(x)
         axes, shape = self._axes(x.shape), x.shape
-        count = prod(shape[axis] for axis in axes)
+        count = prod(shape[axes[0] : axes[-1] + 1])
 
         def pullback(dy):
             dy = np.asarray(dy)
@@ -265,14 +275,14 @@ class GlobalAveragePool(Layer):
     def __call__(self, x):
         x = as_float(x)
         axes = self._axes(x.shape)
-        return self._mean(x, axes, prod(x.shape[axis] for axis in axes))
+        return self._mean(x, axes, prod(x.shape[axes[0] : axes[-1] + 1]))
 
     def _mean(self, x, axes, count):
         if x.dtype not in (np.float32, np.float64):
             return x.mean(axis=axes, keepdims=self.keepdims)
         if axes[0] == 2 and count <= _SHORT and x.flags.c_contiguous:
-            total = np.einsum("ncp->nc", x.reshape(*x.shape[:2], count))
-            total = total.reshape(*total.shape, *(1,) * len(axes)) if self.keepdims else total
+            total = _short_sum(x.dtype, count)(x.reshape(*x.shape[:2], count))
+            total = total.reshape(*x.shape[:2], *(1,) * len(axes)) if self.keepdims else total[..., 0]
         else:
             total = np.add.reduce(x, axis=axes, keepdims=self.keepdims)
         total /= total.dtype.type(count)

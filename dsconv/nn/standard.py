@@ -125,14 +125,28 @@ def _hashable(value):
     return value if items is None else tuple(map(_hashable, items))
 
 
+def _is_native(x, *arrays):
+    """Arrays of one type, all as the kernels take them: a call of a ufunc, and no step more."""
+    same = all(each is None or each.dtype is x.dtype for each in arrays) if type(x) is np.ndarray else False
+    return same and x.dtype in _NATIVE
+
+
 @lru_cache(maxsize=256)
-def _ufunc(rank, stride, padding, dilation, padding_mode, activation, data_format, biased):
+def _standard_ufunc(rank, stride, padding, dilation, padding_mode, activation, data_format, biased):
     given = {
         "stride": stride, "padding": padding, "dilation": dilation, "padding_mode": padding_mode,
         "activation": activation, "data_format": data_format,
     }  # fmt: skip
     present = {"pointwise_bias"} if biased else ()
     return gufuncs.ufunc_of(gufuncs.canonical("standard_conv", rank, given, present))
+
+
+@lru_cache(maxsize=32)
+def _linear_ufunc(activation, biased):
+    # at rank 1 the last two axes are positions and channels
+    given = {"activation": activation, "data_format": "channels_last"}
+    present = {"pointwise_bias"} if biased else ()
+    return gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, given, present))
 
 
 # ---- the layer -----------------------------------------------------------------------------------
@@ -197,6 +211,12 @@ class Conv(Layer):
         self._given = stride, padding, dilation
 
     def __call__(self, x):
+        if _is_native(x, self.weight, self.bias):
+            try:
+                check_map(self, x.shape, self.rank, self.in_channels)
+                return self._ufunc(self.activation)(*self._operands(x))
+            except ValueError:
+                pass  # what is wrong is said below
         x, geometry = self._prepared(x)
         if np.result_type(x, self.weight) in _NATIVE:
             return self._result(x, geometry, self.activation)
@@ -225,13 +245,17 @@ class Conv(Layer):
         """The result in the layout asked for, the activation in the pass that stores it."""
         dtype = np.result_type(x, self.weight)
         if dtype in _NATIVE:
-            operands = [channels_back(x, self.data_format), np.ascontiguousarray(self.weight)]
-            if self.bias is not None:
-                operands.append(self.bias)
-            given = *map(_hashable, self._given), self.padding_mode, activation, self.data_format
-            ufunc = _ufunc(self.rank, *given, self.bias is not None)
-            return ufunc(*operands, dtype=dtype, casting="same_kind")
+            operands = self._operands(channels_back(x, self.data_format))
+            return self._ufunc(activation)(*operands, dtype=dtype, casting="same_kind")
         return self._through_columns(x, geometry, activation, dtype)
+
+    def _operands(self, x):
+        weight = np.ascontiguousarray(self.weight)
+        return (x, weight) if self.bias is None else (x, weight, self.bias)
+
+    def _ufunc(self, activation):
+        given = self.padding_mode, activation, self.data_format, self.bias is not None
+        return _standard_ufunc(self.rank, *map(_hashable, self._given), *given)
 
     def _through_columns(self, x, geometry, activation, dtype):
         """The same for types of which the standard convolution has no kernel."""
@@ -344,6 +368,13 @@ class Linear(Layer):
             )
 
     def __call__(self, x):
+        weight, bias = self.weight, self.bias
+        if _is_native(x, weight, bias) and weight.ndim == 2 and x.ndim > 1 and x.shape[-1] == self.in_features:
+            operands = (x, weight) if bias is None else (x, weight, bias)
+            try:
+                return _linear_ufunc(self.activation, bias is not None)(*operands)
+            except ValueError:
+                pass  # what is wrong is said below
         x, words = self._arguments(x)
         return functional.pointwise_conv1d(x, self.weight, self.bias, **words)
 
