@@ -191,7 +191,7 @@ class Sum(Branches):
         first, *others = parts
         if not others:
             return first
-        if not next(iter(self._children.values())).makes_result:
+        if not self.first_makes_result:
             return self.join(parts)
         for each in others:
             if each.dtype != first.dtype or each.shape != first.shape:
@@ -201,10 +201,19 @@ class Sum(Branches):
         return first
 
     @property
+    def _is_plain(self):
+        return type(self).__call__ is Branches.__call__ and type(self).join is Sum.join
+
+    @property
     def makes_result(self):
-        plain = type(self).__call__ is Branches.__call__ and type(self).join is Sum.join
         children = list(self._children.values())
-        return plain and bool(children) and (len(children) > 1 or children[0].makes_result)
+        return self._is_plain and bool(children) and (len(children) > 1 or children[0].makes_result)
+
+    def folded(self):
+        # one branch is itself, and then a part of the chain around it
+        if self._is_plain and len(self._children) == 1:
+            return next(iter(self._children.values())).folded()
+        return super().folded()
 
     def split(self, dy, parts):
         return [dy] * len(parts)

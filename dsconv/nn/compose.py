@@ -1,6 +1,7 @@
 """Layers made of layers: shape, cost and gradient of a chain follow from those of its members."""
 
 import copy
+from functools import cached_property
 
 from ..checks import as_generator
 from .fold import fold_chain
@@ -60,7 +61,13 @@ class Combinator(Layer):
         """The same combinator around other layers."""
         other = copy.copy(self)
         other._children = dict(children)
+        other.__dict__.pop("first_makes_result", None)
         return other
+
+    @cached_property
+    def first_makes_result(self):
+        """`makes_result` of the first child, asked for in every call of a sum."""
+        return next(iter(self._children.values())).makes_result
 
     def folded(self):
         return self.with_children({name: child.folded() for name, child in self._children.items()})
@@ -215,5 +222,9 @@ def _flat(chain):
     """The layers of a chain, those of chains inside it in their place, each folded on its own."""
     layers = []
     for child in chain:
-        layers += _flat(child) if type(child) is Sequential else [child.folded()]
+        if type(child) is Sequential:
+            layers += _flat(child)
+        else:
+            folded = child.folded()
+            layers += folded if type(folded) is Sequential else [folded]
     return layers

@@ -1,6 +1,5 @@
 """Convolution layers: one class per kind, of any rank, on the functions of the package."""
 
-from functools import cache
 from math import prod
 from operator import attrgetter
 
@@ -11,6 +10,7 @@ from ..checks import as_flag, as_generator
 from ..geometry import as_integer, canonical_activation
 from ..streaming import Stream1d
 from .initial import he_normal, zeros
+from .keywords import Keywords
 from .layer import Layer
 from .protocol import whole_shape
 from .ranks import bind_ranks, needs_rank
@@ -26,14 +26,6 @@ from .windows import (
     with_spatial,
 )
 
-_KNOWN = {}  # class, keywords and types of the arrays: ufunc, channel axis, index of the pointwise weight
-_KNOWN_MOST = 256
-
-
-@cache
-def _getter(names):
-    return attrgetter(*names)
-
 
 class EngineLayer(Layer):
     """A layer that is one call of a function `operation` with arrays of its own.
@@ -44,6 +36,14 @@ class EngineLayer(Layer):
     rank = None
     operation = ""
 
+    @property
+    def keywords(self):
+        return self._keywords
+
+    @keywords.setter
+    def keywords(self, given):
+        self._keywords = Keywords(given)
+
     def _call(self, functions, suffix, x):
         x = np.asarray(x)
         check_map(self, x.shape, self.rank, self.in_channels)
@@ -52,35 +52,29 @@ class EngineLayer(Layer):
 
     def __call__(self, x):
         # The fewer steps the better: each kernel drives Python's own code out of the caches.
-        arrays = _getter(self.parameter_names)(self)
-        key = type(self), *self.keywords.items(), *map(type, arrays)
-        try:
-            ufunc, axis, mixing = _KNOWN[key]
-            if type(x) is np.ndarray and x.ndim == self.rank + 2 and x.shape[axis] == self.in_channels:
-                if mixing is None or arrays[mixing].ndim == 2:
+        known = self._keywords.known
+        if known is not None and type(x) is np.ndarray:
+            ufunc, arrays_of, axis, stage, axes = known
+            arrays = arrays_of(self)
+            try:
+                if x.ndim == self.rank + 2 and x.shape[axis] == self.in_channels and arrays[stage].ndim == axes:
                     return ufunc(x, *arrays)
-        except (KeyError, TypeError, ValueError):
-            pass  # it was not called before, or what is wrong is found out now
+            except (AttributeError, TypeError, ValueError):
+                pass  # what is wrong is found out now, unless it is another kind of array
         y = self._call(functional, "", x)
-        if all(isinstance(each, np.ndarray) for each in arrays):
-            self._remember(key)
+        self._remember()
         return y
 
-    def _remember(self, key):
+    def _remember(self):
         """The ufunc of a call that was right, for the next one."""
-        try:
-            if key in _KNOWN:
-                return
-        except TypeError:
-            return  # a list among the keywords
         names, roles = self.parameter_names, gufuncs.flags_of(self.operation).values()
+        if not all(isinstance(getattr(self, name), np.ndarray) for name in names):
+            return
         spec = gufuncs.canonical(self.operation, self.rank, self.keywords, roles)
-        mixing = 0 if self.operation == "pointwise_conv" else None
-        if "pointwise_weight" in names:
-            mixing = names.index("pointwise_weight")
-        if len(_KNOWN) >= _KNOWN_MOST:
-            _KNOWN.clear()
-        _KNOWN[key] = gufuncs.ufunc_of(spec), -1 if spec.channels_last else 1, mixing
+        # the weight whose axes the ufunc does not count itself: more of them would be a loop
+        stage = names.index("pointwise_weight") if "pointwise_weight" in names else 0
+        axes = getattr(self, names[stage]).ndim
+        self._keywords.known = gufuncs.ufunc_of(spec), attrgetter(*names), -1 if spec.channels_last else 1, stage, axes
 
     def vjp(self, x):
         y, pull = self._call(gradients, "_vjp", x)

@@ -88,11 +88,11 @@ def _as_separable(depthwise, pointwise):
     cls = getattr(kinds[kind], f"{name}{depthwise.rank}d")
     both = cls.__new__(cls)
     # the geometry, and whatever else the depthwise layer keeps, is that of the first stage
-    own = set(depthwise.parameter_names) | {"keywords", "in_channels", "out_channels"}
+    own = set(depthwise.parameter_names) | {"_keywords", "in_channels", "out_channels"}
     both.__dict__.update((key, value) for key, value in vars(depthwise).items() if key not in own)
     both.in_channels, both.out_channels = depthwise.in_channels, pointwise.out_channels
-    both.keywords = {**depthwise.keywords, "depthwise_activation": depthwise.activation}
-    both.keywords["activation"] = pointwise.activation
+    words = {"depthwise_activation": depthwise.activation, "activation": pointwise.activation}
+    both.keywords = depthwise.keywords | words
     both.depthwise_weight, both.depthwise_bias = depthwise.weight, depthwise.bias
     both.pointwise_weight, both.pointwise_bias = pointwise.weight, pointwise.bias
     return both
