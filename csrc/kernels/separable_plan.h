@@ -63,12 +63,31 @@ static dsc_int group_columns(dsc_int depth)
     return at_least(at_most(room / (at_least(depth, 1) * block), GROUP_BLOCKS) * block, MIX_VECTORS * LANES);
 }
 
+/* Pixels, in whole vectors, of the thread that has most of them, where planes are cut into bands of so many rows. */
+static dsc_int most_pixels(const dsc_problem *p, const dsc_extent *e, dsc_int planes, dsc_int rows)
+{
+    return divide_up(planes * divide_up(e->out[1], rows), p->threads) * round_up(rows * e->out[2], LANES);
+}
+
+/* Rows of a band, `most` or fewer, of which threads get nearly equally many. */
+static dsc_int even_rows(const dsc_problem *p, const dsc_extent *e, dsc_int planes, dsc_int most)
+{
+    dsc_int best = most;
+    if (planes * divide_up(e->out[1], most) >= TILES_EVEN * p->threads)
+        return best;
+    for (dsc_int rows = most - 1; rows > 0 && rows >= most / (2 * p->threads); --rows)
+        if (most_pixels(p, e, planes, rows) < most_pixels(p, e, planes, best))
+            best = rows;
+    return best;
+}
+
 static void cut_rows(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int planes, dsc_int pixels)
 {
     const dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1)), rows = divide_up(e->out[1], bands);
     plan->column_width = e->out[2];
     plan->band_rows = bands > 2 && rows > TILE_ROWS ? rows - rows % TILE_ROWS : rows;
-    plan->band_rows = divide_up(e->out[1], share_pieces(p, planes, divide_up(e->out[1], plan->band_rows), e->out[1]));
+    if (p->threads > 1)
+        plan->band_rows = even_rows(p, e, planes, rows);
     /* As many as the vectors hold that are needed anyway. */
     plan->band_rows = round_up(plan->band_rows * e->out[2], LANES) / e->out[2];
 }
