@@ -75,17 +75,17 @@ INLINE void add_tap_block(const channel_tile *t, const int I, const int P, const
                      const real *row, dsc_int start, const real *taps, vec *sums)
 {
     const channel_region *r = t->r;
-    const dsc_int stride = r->e->stride[2];
+    const dsc_int apart = I == 1 ? r->e->stride[2] : 1, step = apart * r->x_step[2], size = r->e->in[2];
+    const real *input = row + start * r->x_step[2];
     vec tap[TAPS_TOGETHER];
     UNROLL
     for (int i = 0; i < I; ++i)
         tap[i] = v_load(taps + i * r->tap_step[2]);
     UNROLL
-    for (int c = 0; c < P + I - 1; ++c) {
-        dsc_int column = start + (I == 1 ? c * stride : c);
-        if (clipped && (column < 0 || column >= r->e->in[2]))
+    for (int c = 0; c < P + I - 1; ++c, input += step, start += apart) {
+        if (clipped && (start < 0 || start >= size))
             continue;
-        vec x = v_load_lanes(row + column * r->x_step[2], tail, m);
+        vec x = v_load_lanes(input, tail, m);
         V_KEEP(x);
         UNROLL
         for (int p = c >= I ? c - I + 1 : 0; p < P && p <= c; ++p)
@@ -266,6 +266,13 @@ static dsc_int rows_from(channel_tile *t, dsc_int apart)
     return start >= 0 && last < e->in[1] && t->row + (together - 1) * apart < r->row + r->rows ? together : 1;
 }
 
+/* A row that shares no inputs with others, of which all taps exist. */
+static bool marches_alone(const channel_tile *t)
+{
+    const dsc_extent *e = t->r->e;
+    return e->stride[2] > MARCH_SHARING && e->kernel[1] == e->kernel[2] && t->row_last - t->row_first == e->kernel[1];
+}
+
 static void finish_pixels(const channel_region *r, dsc_int row)
 {
     for (dsc_int q = 0; r->finish->later != DSC_LINEAR && q < r->columns; ++q)
@@ -288,7 +295,7 @@ static void depthwise_channels(const channel_region *r)
             if (row < 0)
                 rows = 1, run_channel_tiles(&t);
             else
-                march_rows(&t, row, rows > 1);
+                march_rows(&t, row, rows > 1 || marches_alone(&t));
             for (dsc_int i = 0; i < rows; ++i)
                 finish_pixels(r, t.row + i * apart);
         }

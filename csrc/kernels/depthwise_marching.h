@@ -13,6 +13,9 @@
 #define MARCH_ROWS 3       /* most rows */
 #define MARCH_INPUTS 9     /* most rows of inputs that feed them */
 #define MARCH_TAPS 128     /* most taps of a kernel */
+#define MARCH_STRIDES 4    /* largest stride */
+#define MARCH_SHARING 2    /* ... with which rows march together, or fewer column taps than these: */
+#define MARCH_ALONE 3
 #define MARCH_AHEAD 8      /* columns of a spread result that are asked for before they are needed: no prefetcher sees them */
 
 /* Rows of outputs, and columns of one residue modulo the dilation, counted among themselves: output column p reads input
@@ -68,7 +71,7 @@ INLINE void add_column(const channel_march *t, const march_kind k, const int new
     const vec *taps = t->taps;
     for (dsc_int slice = k.resident ? 1 : t->slices; slice > 0; --slice, column += t->x_slice, taps += t->rows * k.taps) {
         vec x[MARCH_INPUTS];
-        if (k.rows == 1) {
+        if (k.rows == 1 && !k.resident) {
             const real *input = column + t->row_first * t->x_row;
             const vec *row = taps + t->row_first * k.taps;
             for (dsc_int left = t->row_last - t->row_first; left > 0; --left, row += k.taps, input += t->x_row) {
@@ -169,25 +172,42 @@ typedef void (*march_function)(const channel_march *);
 #define MARCH_NAMES(K, S, tail) {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail}
 #endif
 #ifdef VECTOR_FREE_MASKS
-#define MARCHES_BOTH(K) MARCHES(K, 1, 1) MARCHES(K, 2, 1)
-#define MARCH_ENTRIES(K) {{MARCH_NAMES(K, 1, 1), MARCH_NAMES(K, 1, 1)}, {MARCH_NAMES(K, 2, 1), MARCH_NAMES(K, 2, 1)}}
+#define EACH_TAIL(MACRO, K, S) MACRO(K, S, 1)
+#define EACH_TAIL_NAMES(NAMES, K, S) {NAMES(K, S, 1), NAMES(K, S, 1)}
 #else
-#define MARCHES_BOTH(K) MARCHES(K, 1, 0) MARCHES(K, 1, 1) MARCHES(K, 2, 0) MARCHES(K, 2, 1)
-#define MARCH_ENTRIES(K) \
-    {{MARCH_NAMES(K, 1, 0), MARCH_NAMES(K, 1, 1)}, {MARCH_NAMES(K, 2, 0), MARCH_NAMES(K, 2, 1)}}
+#define EACH_TAIL(MACRO, K, S) MACRO(K, S, 0) MACRO(K, S, 1)
+#define EACH_TAIL_NAMES(NAMES, K, S) {NAMES(K, S, 0), NAMES(K, S, 1)}
 #endif
+#define MARCHES_BOTH(K) EACH_TAIL(MARCHES, K, 1) EACH_TAIL(MARCHES, K, 2)
+#define ENTRIES_BOTH(K) EACH_TAIL_NAMES(MARCH_NAMES, K, 1), EACH_TAIL_NAMES(MARCH_NAMES, K, 2)
 MARCHES_BOTH(1) MARCHES_BOTH(2) MARCHES_BOTH(3) MARCHES_BOTH(5) MARCHES_BOTH(7)
 
+/* Outputs further apart share few inputs or none: one row marches alone. */
+#if FEW_TILES
+#define LONE_ENTRIES(K, NAMES)
+#else
+#define LONE(K, S, tail) MARCH(K, S, one, 1, tail, 0)
+#define LONE_NAMES(K, S, tail) {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail}
+#define RESIDENT(K, S, tail) LONE(K, S, tail) MARCH(K, S, flat, 1, tail, 1)
+#define RESIDENT_NAMES(K, S, tail) \
+    {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_flat_##tail}
+#define LONE_ENTRIES(K, NAMES) EACH_TAIL_NAMES(NAMES, K, 3), EACH_TAIL_NAMES(NAMES, K, 4)
+EACH_TAIL(RESIDENT, 3, 3) EACH_TAIL(RESIDENT, 3, 4)
+EACH_TAIL(LONE, 5, 3) EACH_TAIL(LONE, 5, 4) EACH_TAIL(LONE, 7, 3) EACH_TAIL(LONE, 7, 4)
+#endif
+
 /* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][one row, some rows, some rows and one depth tap] */
-static const march_function march_table[5][2][2][3] = {
-    MARCH_ENTRIES(1), MARCH_ENTRIES(2), MARCH_ENTRIES(3), MARCH_ENTRIES(5), MARCH_ENTRIES(7),
+static const march_function march_table[5][MARCH_STRIDES][2][3] = {
+    {ENTRIES_BOTH(1)}, {ENTRIES_BOTH(2)}, {ENTRIES_BOTH(3), LONE_ENTRIES(3, RESIDENT_NAMES)},
+    {ENTRIES_BOTH(5), LONE_ENTRIES(5, LONE_NAMES)}, {ENTRIES_BOTH(7), LONE_ENTRIES(7, LONE_NAMES)},
 };
 
 /* Row of the table for these column taps, -1 where there is none. */
 static int march_of(const dsc_extent *e)
 {
     static const int row[MARCH_COLUMNS + 1] = {-1, 0, 1, 2, -1, 3, -1, 4};
-    bool strides = e->stride[2] == 1 || (e->stride[2] == 2 && e->dilation[2] == 1);
+    const dsc_int most = !FEW_TILES && e->kernel[2] >= MARCH_ALONE ? MARCH_STRIDES : MARCH_SHARING;
+    bool strides = e->stride[2] == 1 || (e->stride[2] <= most && e->dilation[2] == 1);
     bool few = e->kernel[2] <= MARCH_COLUMNS && e->kernel[0] <= MARCH_TAPS && e->kernel[1] <= MARCH_TAPS &&
                e->kernel[0] * e->kernel[1] * e->kernel[2] <= MARCH_TAPS;
     return strides && few ? row[e->kernel[2]] : -1;
@@ -197,7 +217,8 @@ static int march_of(const dsc_extent *e)
 static int rows_together(const dsc_extent *e)
 {
     bool square = e->kernel[1] == e->kernel[2] && e->stride[1] == e->stride[2];
-    return square && (e->stride[1] == 1 || e->dilation[1] == 1) ? MARCH_TOGETHER(e->kernel[2]) : 1;
+    bool share = e->stride[1] == 1 || (e->stride[1] <= MARCH_SHARING && e->dilation[1] == 1);
+    return square && share ? MARCH_TOGETHER(e->kernel[2]) : 1;
 }
 
 #endif
