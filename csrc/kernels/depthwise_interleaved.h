@@ -235,11 +235,19 @@ static const vec *taps_in_order(const channel_tile *t, vec *copy)
     return copy;
 }
 
+static int marching_rows(const channel_tile *t, bool together)
+{
+    const bool one_slice = t->depth_last - t->depth_first == 1;
+    if (!FEW_TILES && one_slice && t->r->e->kernel[1] == 1 && t->row_last > t->row_first)
+        return ONE_LINE;
+    return !together ? ONE_ROW : one_slice ? FLAT_ROWS : SOME_ROWS;
+}
+
 static void march_rows(channel_tile *t, int row, bool together)
 {
     const channel_region *r = t->r;
     vec copy[MARCH_TAPS];
-    const int rows = !together ? 0 : t->depth_last - t->depth_first == 1 ? 2 : 1;
+    const int rows = marching_rows(t, together);
     const dsc_int vectors = channel_vectors(r), residues = at_most(r->e->dilation[2], r->columns);
     for (dsc_int residue = 0; residue < residues; ++residue) {
         const channel_march along = march_along(t, residue);

@@ -9,7 +9,8 @@
 #include "walk.h"
 
 #define MARCH_COLUMNS 7    /* most column taps */
-#define MARCH_RESIDENT 3   /* most column taps whose kernel stays in registers */
+#define MARCH_RESIDENT 3   /* most column taps of a square kernel that stays in registers */
+#define MARCH_RESIDENT_TAPS (MARCH_RESIDENT * MARCH_RESIDENT)
 #define MARCH_ROWS 3       /* most rows */
 #define MARCH_INPUTS 9     /* most rows of inputs that feed them */
 #define MARCH_TAPS 128     /* most taps of a kernel */
@@ -36,7 +37,7 @@ typedef struct {
     const epilogue *finish;
 } channel_march;
 
-/* What is constant in one of the functions below. */
+/* What is constant in one of the functions below. `resident`: rows of taps that stay in registers. */
 typedef struct { int taps, stride, rows, tail, resident; } march_kind;
 
 INLINE int live_outputs(const march_kind k)
@@ -47,7 +48,7 @@ INLINE int live_outputs(const march_kind k)
 /* A column of inputs to the sums that wait: output m along the row gets column tap `newest` - m * stride. Loads are dearer
  * than multiply-adds, so each tap is loaded once for all rows. */
 INLINE void add_inputs(const march_kind k, const int tap_rows, const int newest, const vec *x, const vec *taps,
-                       vec resident[][MARCH_RESIDENT], vec sums[][MARCH_ROWS])
+                       const vec *resident, vec sums[][MARCH_ROWS])
 {
     UNROLL
     for (int m = 0; m < live_outputs(k); ++m) {
@@ -56,7 +57,7 @@ INLINE void add_inputs(const march_kind k, const int tap_rows, const int newest,
             continue;
         UNROLL
         for (int row = 0; row < tap_rows; ++row) {
-            vec factor = k.resident ? resident[row][tap] : taps[row * k.taps + tap];
+            vec factor = (k.resident ? resident : taps)[row * k.taps + tap];
             V_KEEP(factor);
             UNROLL
             for (int r = 0; r < k.rows; ++r)
@@ -66,7 +67,7 @@ INLINE void add_inputs(const march_kind k, const int tap_rows, const int newest,
 }
 
 INLINE void add_column(const channel_march *t, const march_kind k, const int newest, const real *column, mask m,
-                       vec resident[][MARCH_RESIDENT], vec sums[][MARCH_ROWS])
+                       const vec *resident, vec sums[][MARCH_ROWS])
 {
     const vec *taps = t->taps;
     for (dsc_int slice = k.resident ? 1 : t->slices; slice > 0; --slice, column += t->x_slice, taps += t->rows * k.taps) {
@@ -80,14 +81,14 @@ INLINE void add_column(const channel_march *t, const march_kind k, const int new
             }
             continue;
         }
-        const int rows_in = (k.rows - 1) * k.stride + k.taps;
+        const int tap_rows = k.resident ? k.resident : k.taps, rows_in = (k.rows - 1) * k.stride + tap_rows;
         const real *input = column;
         UNROLL
         for (int j = 0; j < rows_in; ++j, input += t->x_row) {
             x[j] = v_load_lanes(input, k.tail, m);
             V_KEEP(x[j]);
         }
-        add_inputs(k, k.taps, newest, x, taps, resident, sums);
+        add_inputs(k, tap_rows, newest, x, taps, resident, sums);
     }
 }
 
@@ -116,12 +117,10 @@ INLINE void march(const channel_march *given, const march_kind k)
     const channel_march own = *given, *t = &own;   /* results might overwrite the other */
     const vec bias = v_load(t->bias);
     const mask m = v_mask(t->lane_low, t->lane_high);
-    vec sums[MARCH_COLUMNS][MARCH_ROWS], resident[MARCH_RESIDENT][MARCH_RESIDENT];
-    if (k.resident) {
-        UNROLL
-        for (int i = 0; i < k.taps * k.taps; ++i)
-            resident[i / k.taps][i % k.taps] = t->taps[i];
-    }
+    vec sums[MARCH_COLUMNS][MARCH_ROWS], resident[MARCH_RESIDENT_TAPS];
+    UNROLL
+    for (int i = 0; i < k.resident * k.taps; ++i)
+        resident[i] = t->taps[i];
     UNROLL
     for (int i = 0; i < live_outputs(k); ++i) {
         UNROLL
@@ -151,6 +150,9 @@ INLINE void march(const channel_march *given, const march_kind k)
 
 typedef void (*march_function)(const channel_march *);
 
+/* One row; some; some, or one that shares no inputs, and one depth tap; one row, and one depth and one row tap. */
+enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
+
 #if FEW_TILES
 #define MARCH_TOGETHER(K) 1
 #elif VECTOR_REGISTERS >= 32
@@ -168,8 +170,9 @@ typedef void (*march_function)(const channel_march *);
 #else
 #define MARCHES(K, S, tail) \
     MARCH(K, S, one, 1, tail, 0) MARCH(K, S, some, MARCH_TOGETHER(K), tail, 0) \
-    MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT)
-#define MARCH_NAMES(K, S, tail) {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail}
+    MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT ? (K) : 0) MARCH(K, S, line, 1, tail, 1)
+#define MARCH_NAMES(K, S, tail) \
+    {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail, march_##K##_##S##_line_##tail}
 #endif
 #ifdef VECTOR_FREE_MASKS
 #define EACH_TAIL(MACRO, K, S) MACRO(K, S, 1)
@@ -187,17 +190,18 @@ MARCHES_BOTH(1) MARCHES_BOTH(2) MARCHES_BOTH(3) MARCHES_BOTH(5) MARCHES_BOTH(7)
 #define LONE_ENTRIES(K, NAMES)
 #else
 #define LONE(K, S, tail) MARCH(K, S, one, 1, tail, 0)
-#define LONE_NAMES(K, S, tail) {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail}
-#define RESIDENT(K, S, tail) LONE(K, S, tail) MARCH(K, S, flat, 1, tail, 1)
+#define LONE_NAMES(K, S, tail) \
+    {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail}
+#define RESIDENT(K, S, tail) LONE(K, S, tail) MARCH(K, S, flat, 1, tail, K)
 #define RESIDENT_NAMES(K, S, tail) \
-    {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_flat_##tail}
+    {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_flat_##tail, march_##K##_##S##_one_##tail}
 #define LONE_ENTRIES(K, NAMES) EACH_TAIL_NAMES(NAMES, K, 3), EACH_TAIL_NAMES(NAMES, K, 4)
 EACH_TAIL(RESIDENT, 3, 3) EACH_TAIL(RESIDENT, 3, 4)
 EACH_TAIL(LONE, 5, 3) EACH_TAIL(LONE, 5, 4) EACH_TAIL(LONE, 7, 3) EACH_TAIL(LONE, 7, 4)
 #endif
 
-/* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][one row, some rows, some rows and one depth tap] */
-static const march_function march_table[5][MARCH_STRIDES][2][3] = {
+/* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][march_rows] */
+static const march_function march_table[5][MARCH_STRIDES][2][FEW_TILES ? 1 : 4] = {
     {ENTRIES_BOTH(1)}, {ENTRIES_BOTH(2)}, {ENTRIES_BOTH(3), LONE_ENTRIES(3, RESIDENT_NAMES)},
     {ENTRIES_BOTH(5), LONE_ENTRIES(5, LONE_NAMES)}, {ENTRIES_BOTH(7), LONE_ENTRIES(7, LONE_NAMES)},
 };
