@@ -238,9 +238,9 @@ static const vec *taps_in_order(const channel_tile *t, vec *copy)
 static int marching_rows(const channel_tile *t, bool together)
 {
     const bool one_slice = t->depth_last - t->depth_first == 1;
-    if (!FEW_TILES && one_slice && t->r->e->kernel[1] == 1 && t->row_last > t->row_first)
-        return ONE_LINE;
-    return !together ? ONE_ROW : one_slice ? FLAT_ROWS : SOME_ROWS;
+    if (together)
+        return one_slice ? FLAT_ROWS : SOME_ROWS;
+    return !FEW_TILES && one_slice && t->r->e->kernel[1] == 1 && t->row_last > t->row_first ? ONE_LINE : ONE_ROW;
 }
 
 static void march_rows(channel_tile *t, int row, bool together)
