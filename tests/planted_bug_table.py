@@ -202,6 +202,14 @@ BUGS = [
         "if (i > t->low && i < t->high)",
     ),
     Bug("march ends a column late", MARCHING, "c >= t->low && c < t->high)", "c >= t->low && c <= t->high)"),
+    Bug(
+        "one row of taps for rows that march together",
+        INTERLEAVED,
+        "    if (together)\n        return one_slice",
+        "    if (together && t->r->e->kernel[1] > 1)\n        return one_slice",
+        isa="avx512",
+        ops=TRANSPOSED,
+    ),
     Bug("rows march across the border", INTERLEAVED, "start >= 0 && last < e->in[1]", "last < e->in[1]"),
     Bug(
         "residue of columns forgotten", INTERLEAVED, "+ residue * r->y_column", "+ 0 * residue * r->y_column"

@@ -118,6 +118,28 @@ def test_strides_beside_infinities(isa, stride):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "kernel", [(1, 1), (3, 3), (5, 5), (7, 7), (1, 2), (1, 3), (1, 5), (1, 7), (3, 1), (2, 5)]
+)
+def test_marching_channels(isa, kernel, dtype):
+    """Channels last, rows alone and together: all strides, taps that padding hides, a depth tap more."""
+    rng = np.random.default_rng(sum(kernel))
+    for channels in (3, 16, 37):
+        x, w = integers(rng, 11, 13, channels, dtype=dtype), integers(rng, channels, 1, *kernel, dtype=dtype)
+        for stride in (1, 2, 3, 4, (1, 3), (4, 2)):
+            for padding in ((kernel[0] // 2, kernel[1] // 2), ((2, 0), (0, 3))):
+                words = dict(padding=padding, stride=stride, data_format="channels_last")
+                check("depthwise_conv2d", x, w, **words, activation="relu6")
+        check(
+            "depthwise_conv2d", x, w, padding=(kernel[0], kernel[1]), dilation=2, data_format="channels_last"
+        )
+        check("depthwise_conv_transpose2d", x, w, stride=2, data_format="channels_last")
+        x, w = integers(rng, 3, *x.shape, dtype=dtype), integers(rng, channels, 1, 2, *kernel, dtype=dtype)
+        for stride in (1, 3):
+            check("depthwise_conv3d", x, w, padding=(1, 0, 1), stride=stride, data_format="channels_last")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kernel", [(9, 9), (11, 4), (4, 12), (31, 31), (9,), (31,)])
 def test_staged_channels(isa, kernel, dtype):
     """Channels last, many taps: x copied together, at once and in parts; 512 channels collide."""

@@ -57,7 +57,11 @@ class EngineLayer(Layer):
             ufunc, arrays_of, axis, stage, axes = known
             arrays = arrays_of(self)
             try:
-                if x.ndim == self.rank + 2 and x.shape[axis] == self.in_channels and arrays[stage].ndim == axes:
+                if (
+                    x.ndim == self.rank + 2
+                    and x.shape[axis] == self.in_channels
+                    and arrays[stage].ndim == axes
+                ):
                     return ufunc(x, *arrays)
             except (AttributeError, TypeError, ValueError):
                 pass  # what is wrong is found out now, unless it is another kind of array
@@ -74,7 +78,13 @@ class EngineLayer(Layer):
         # the weight whose axes the ufunc does not count itself: more of them would be a loop
         stage = names.index("pointwise_weight") if "pointwise_weight" in names else 0
         axes = getattr(self, names[stage]).ndim
-        self._keywords.known = gufuncs.ufunc_of(spec), attrgetter(*names), -1 if spec.channels_last else 1, stage, axes
+        self._keywords.known = (
+            gufuncs.ufunc_of(spec),
+            attrgetter(*names),
+            -1 if spec.channels_last else 1,
+            stage,
+            axes,
+        )
 
     def vjp(self, x):
         y, pull = self._call(gradients, "_vjp", x)

@@ -32,9 +32,12 @@ _SHORT = 256
 
 @lru_cache(maxsize=16)
 def _short_sum(dtype, count):
-    """A function of (N, C, count) to sums (N, C, 1): a pointwise convolution of ones, with x as its weights."""
+    """A function of x (N, C, count) to sums (N, C, 1): a pointwise convolution of ones, x its weights."""
     given = {"activation": None, "data_format": "channels_first"}
-    ufunc, ones = gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, given, ())), np.ones((count, 1), dtype)
+    ufunc, ones = (
+        gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, given, ())),
+        np.ones((count, 1), dtype),
+    )
     return partial(ufunc, ones)
 
 

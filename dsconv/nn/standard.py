@@ -369,7 +369,12 @@ class Linear(Layer):
 
     def __call__(self, x):
         weight, bias = self.weight, self.bias
-        if _is_native(x, weight, bias) and weight.ndim == 2 and x.ndim > 1 and x.shape[-1] == self.in_features:
+        if (
+            _is_native(x, weight, bias)
+            and weight.ndim == 2
+            and x.ndim > 1
+            and x.shape[-1] == self.in_features
+        ):
             operands = (x, weight) if bias is None else (x, weight, bias)
             try:
                 return _linear_ufunc(self.activation, bias is not None)(*operands)
