@@ -15,8 +15,8 @@
 #define MARCH_INPUTS 9     /* most rows of inputs that feed them */
 #define MARCH_TAPS 128     /* most taps of a kernel */
 #define MARCH_STRIDES 4    /* largest stride */
-#define MARCH_SHARING 2    /* ... with which rows march together, or fewer column taps than these: */
-#define MARCH_ALONE 3
+#define MARCH_SHARING 2    /* ... with which rows march together */
+#define LONE_LEAST 3       /* least column taps where the stride is larger */
 #define MARCH_AHEAD 8      /* columns of a spread result that are asked for before they are needed: no prefetcher sees them */
 
 /* Rows of outputs, and columns of one residue modulo the dilation, counted among themselves: output column p reads input
@@ -170,9 +170,19 @@ enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
 #else
 #define MARCHES(K, S, tail) \
     MARCH(K, S, one, 1, tail, 0) MARCH(K, S, some, MARCH_TOGETHER(K), tail, 0) \
-    MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT ? (K) : 0) MARCH(K, S, line, 1, tail, 1)
+    MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT ? (K) : 0) MARCH_LINE_##tail(K, S)
 #define MARCH_NAMES(K, S, tail) \
-    {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail, march_##K##_##S##_line_##tail}
+    {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail, LINE_NAME_##tail(K, S)}
+#endif
+/* Where a mask costs something, the last channels are not worth a function. */
+#define MARCH_LINE_0(K, S) MARCH(K, S, line, 1, 0, 1)
+#define LINE_NAME_0(K, S) march_##K##_##S##_line_0
+#ifdef VECTOR_FREE_MASKS
+#define MARCH_LINE_1(K, S) MARCH(K, S, line, 1, 1, 1)
+#define LINE_NAME_1(K, S) march_##K##_##S##_line_1
+#else
+#define MARCH_LINE_1(K, S)
+#define LINE_NAME_1(K, S) march_##K##_##S##_one_1
 #endif
 #ifdef VECTOR_FREE_MASKS
 #define EACH_TAIL(MACRO, K, S) MACRO(K, S, 1)
@@ -185,8 +195,10 @@ enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
 #define ENTRIES_BOTH(K) EACH_TAIL_NAMES(MARCH_NAMES, K, 1), EACH_TAIL_NAMES(MARCH_NAMES, K, 2)
 MARCHES_BOTH(1) MARCHES_BOTH(2) MARCHES_BOTH(3) MARCHES_BOTH(5) MARCHES_BOTH(7)
 
-/* Outputs further apart share few inputs or none: one row marches alone. */
+/* Outputs further apart share few inputs or none: one row marches alone. More than three column taps take
+ * much code, which two kinds of tails would double. */
 #if FEW_TILES
+#define LONE_TAPS 0
 #define LONE_ENTRIES(K, NAMES)
 #else
 #define LONE(K, S, tail) MARCH(K, S, one, 1, tail, 0)
@@ -197,20 +209,30 @@ MARCHES_BOTH(1) MARCHES_BOTH(2) MARCHES_BOTH(3) MARCHES_BOTH(5) MARCHES_BOTH(7)
     {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_flat_##tail, march_##K##_##S##_one_##tail}
 #define LONE_ENTRIES(K, NAMES) EACH_TAIL_NAMES(NAMES, K, 3), EACH_TAIL_NAMES(NAMES, K, 4)
 EACH_TAIL(RESIDENT, 3, 3) EACH_TAIL(RESIDENT, 3, 4)
+#ifdef VECTOR_FREE_MASKS
+#define LONE_TAPS 7
 EACH_TAIL(LONE, 5, 3) EACH_TAIL(LONE, 5, 4) EACH_TAIL(LONE, 7, 3) EACH_TAIL(LONE, 7, 4)
+#else
+#define LONE_TAPS 3
+#endif
+#endif
+#if LONE_TAPS == 7
+#define LONE_ENTRIES_MORE(K) LONE_ENTRIES(K, LONE_NAMES)
+#else
+#define LONE_ENTRIES_MORE(K)
 #endif
 
 /* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][march_rows] */
 static const march_function march_table[5][MARCH_STRIDES][2][FEW_TILES ? 1 : 4] = {
     {ENTRIES_BOTH(1)}, {ENTRIES_BOTH(2)}, {ENTRIES_BOTH(3), LONE_ENTRIES(3, RESIDENT_NAMES)},
-    {ENTRIES_BOTH(5), LONE_ENTRIES(5, LONE_NAMES)}, {ENTRIES_BOTH(7), LONE_ENTRIES(7, LONE_NAMES)},
+    {ENTRIES_BOTH(5), LONE_ENTRIES_MORE(5)}, {ENTRIES_BOTH(7), LONE_ENTRIES_MORE(7)},
 };
 
 /* Row of the table for these column taps, -1 where there is none. */
 static int march_of(const dsc_extent *e)
 {
     static const int row[MARCH_COLUMNS + 1] = {-1, 0, 1, 2, -1, 3, -1, 4};
-    const dsc_int most = !FEW_TILES && e->kernel[2] >= MARCH_ALONE ? MARCH_STRIDES : MARCH_SHARING;
+    const dsc_int most = e->kernel[2] >= LONE_LEAST && e->kernel[2] <= LONE_TAPS ? MARCH_STRIDES : MARCH_SHARING;
     bool strides = e->stride[2] == 1 || (e->stride[2] <= most && e->dilation[2] == 1);
     bool few = e->kernel[2] <= MARCH_COLUMNS && e->kernel[0] <= MARCH_TAPS && e->kernel[1] <= MARCH_TAPS &&
                e->kernel[0] * e->kernel[1] * e->kernel[2] <= MARCH_TAPS;
