@@ -326,7 +326,8 @@ class Layer:
 
         BatchNorm goes into the convolution directly before it, never across an activation or a branch;
         then activations into the convolution before them; then a depthwise and a pointwise convolution into
-        one separable one. Results change by rounding only.
+        one separable one. Chains inside a chain, and sums of a single branch, become a part of it. Results
+        change by rounding only.
         """
         folded = copy.deepcopy(self).eval()
         return folded.folded()
