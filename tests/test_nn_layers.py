@@ -1,7 +1,9 @@
 """Values of single layers, names, state, context, and what is refused."""
 
+import copy
 import doctest
 import importlib
+import pickle
 import pkgutil
 import tracemalloc
 
@@ -326,6 +328,10 @@ def test_later_calls_see_what_changed(rng):
     layer.keywords["padding"] = [1, 1]
     for _ in range(2):
         np.testing.assert_array_equal(layer(x), first)
+    layer.keywords |= {"padding": 0}
+    assert layer(x).shape == (2, 6, 3, 4)
+    layer.keywords.update(padding=1)
+    np.testing.assert_array_equal(layer(x), first)
     layer.pointwise_bias[:] = 1
     layer.depthwise_bias, layer.keywords["padding"] = None, 0
     for _ in range(2):
@@ -333,3 +339,62 @@ def test_later_calls_see_what_changed(rng):
         np.testing.assert_allclose(layer(x), first[:, :, 1:-1, 1:-1] + 1, rtol=1e-5, atol=1e-5)
         with pytest.raises(ValueError, match="made for C = 4 channels"):
             layer(x[:, :3])
+
+
+def test_called_layers_are_copied_and_pickled(rng):
+    """What a layer remembers of its calls is its own."""
+    layer, x = nn.DepthwiseConv2d(3, 3, rng=0), rng.standard_normal((1, 3, 6, 7)).astype("f4")
+    first = [layer(x), layer(x)][1]
+    for other in copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)):
+        np.testing.assert_array_equal([other(x), other(x)][1], first)
+        other.keywords["stride"] = 2
+        assert other(x).shape == other(x).shape == (1, 3, 2, 3)
+    np.testing.assert_array_equal(layer(x), first)
+
+
+def test_arrays_with_more_axes(rng):
+    """PyTorch's form of weights, and leading axes, mean in later calls what they do in a first one."""
+    x = rng.standard_normal((1, 1, 4, 5)).astype("f4")
+    for name, shape in ("weight", (1, 1, 1, 1)), ("bias", (2, 1)):
+        layer = nn.PointwiseConv2d(1, 1, rng=0)
+        setattr(layer, name, getattr(layer, name) + np.zeros(shape, "f4"))
+        first = layer(x)
+        known = nn.PointwiseConv2d(1, 1, rng=0)
+        known(x)
+        setattr(known, name, getattr(layer, name))
+        for later in layer(x), known(x), known(x):
+            np.testing.assert_array_equal(later, first)
+        assert first.shape == (2 if name == "bias" else 1, 1, 4, 5)
+
+
+def test_mean_of_any_values():
+    """Also where it is a product by ones: infinities, NaN, one position, long sums, all types."""
+    for dtype in np.float32, np.float64, np.float16, np.complex64:
+        for sizes in ((1, 1), (7, 7), (16, 16), (17, 16), (3,), (2, 3, 4)):
+            x = np.arange(2 * 5 * np.prod(sizes)).reshape(2, 5, *sizes).astype(dtype) / 64
+            mean = nn.GlobalAveragePool()(x)
+            np.testing.assert_allclose(mean, x.reshape(2, 5, -1).mean(2), rtol=2e-3)
+            assert mean.dtype == dtype and nn.GlobalAveragePool(keepdims=True)(x).shape == (
+                2,
+                5,
+                *(1 for _ in sizes),
+            )
+    x = np.ones((1, 3, 7, 7), "f4")
+    x[0, 1, 3, 3], x[0, 2, 6, 6] = np.inf, np.nan
+    np.testing.assert_array_equal(nn.GlobalAveragePool()(x), [[1, np.inf, np.nan]])
+
+
+def test_linear_and_standard_take_what_the_long_way_takes(rng):
+    """Arrays of one native type go straight to the kernel; others and wrong ones do not."""
+    linear, conv = nn.Linear(4, 3, rng=0), nn.Conv2d(2, 3, 3, rng=0)
+    x, maps = rng.standard_normal((2, 4)), rng.standard_normal((1, 2, 6, 5))
+    for dtype in "f4", "f8", "f2", ">f4":
+        np.testing.assert_allclose(
+            linear(x.astype(dtype)), x @ linear.weight.T + linear.bias, rtol=0.02, atol=0.02
+        )
+        assert conv(maps.astype(dtype)).shape == (1, 3, 4, 3)
+    np.testing.assert_array_equal(linear(x.astype("f4")), linear.vjp(x.astype("f4"))[0])
+    np.testing.assert_allclose(conv(maps.astype("f4")), conv(maps), rtol=1e-4, atol=1e-5)
+    for layer, wrong in (linear, x[:, :3]), (linear, x[0]), (conv, maps[:, :1]), (conv, maps[..., :2]):
+        with pytest.raises(ValueError):
+            layer(wrong.astype("f4"))

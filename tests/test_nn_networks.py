@@ -276,3 +276,16 @@ def test_standard_convolution_in_several_threads():
     images = [np.full((1, 3, 50, 60), value, np.float32) for value in range(20)]
     for image, y in zip(images, threads.map(conv, images), strict=True):
         np.testing.assert_array_equal(y, conv(image))
+
+
+def test_fold_takes_sums_of_one_branch_apart(rng):
+    """They are a part of the chain around them; sums of several stay."""
+    one = nn.Sum(nn.Sequential(nn.PointwiseConv2d(3, 4, rng=0), nn.BatchNorm(4)))
+    net = nn.Sequential(
+        one, nn.Activation("relu"), nn.Residual(nn.DepthwiseConv2d(4, 3, padding=1, rng=0))
+    ).eval()
+    folded, x = net.fold(), rng.standard_normal((1, 3, 5, 5)).astype("f4")
+    assert [type(each).__name__ for each in folded] == ["PointwiseConv2d", "Residual"]
+    assert folded[0].activation == "relu"
+    np.testing.assert_allclose(folded(x), net(x), rtol=1e-5, atol=1e-6)
+    assert type(nn.Sum(nn.Identity()).fold()) is nn.Identity

@@ -161,71 +161,69 @@ enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
 #define MARCH_TOGETHER(K) 2
 #endif
 
-#define MARCH(K, S, name, rows, tail, resident) \
-    static void march_##K##_##S##_##name##_##tail(const channel_march *t) \
-    { march(t, (march_kind){K, S, rows, tail, resident}); }
-#if FEW_TILES
-#define MARCHES(K, S, tail) MARCH(K, S, one, 1, tail, 0)
-#define MARCH_NAMES(K, S, tail) {march_##K##_##S##_one_##tail}
-#else
-#define MARCHES(K, S, tail) \
-    MARCH(K, S, one, 1, tail, 0) MARCH(K, S, some, MARCH_TOGETHER(K), tail, 0) \
-    MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT ? (K) : 0) MARCH_LINE_##tail(K, S)
-#define MARCH_NAMES(K, S, tail) \
-    {march_##K##_##S##_one_##tail, march_##K##_##S##_some_##tail, march_##K##_##S##_flat_##tail, LINE_NAME_##tail(K, S)}
-#endif
-/* Where a mask costs something, the last channels are not worth a function. */
-#define MARCH_LINE_0(K, S) MARCH(K, S, line, 1, 0, 1)
-#define LINE_NAME_0(K, S) march_##K##_##S##_line_0
-#ifdef VECTOR_FREE_MASKS
-#define MARCH_LINE_1(K, S) MARCH(K, S, line, 1, 1, 1)
-#define LINE_NAME_1(K, S) march_##K##_##S##_line_1
-#else
-#define MARCH_LINE_1(K, S)
-#define LINE_NAME_1(K, S) march_##K##_##S##_one_1
-#endif
-#ifdef VECTOR_FREE_MASKS
-#define EACH_TAIL(MACRO, K, S) MACRO(K, S, 1)
-#define EACH_TAIL_NAMES(NAMES, K, S) {NAMES(K, S, 1), NAMES(K, S, 1)}
-#else
-#define EACH_TAIL(MACRO, K, S) MACRO(K, S, 0) MACRO(K, S, 1)
-#define EACH_TAIL_NAMES(NAMES, K, S) {NAMES(K, S, 0), NAMES(K, S, 1)}
-#endif
-#define MARCHES_BOTH(K) EACH_TAIL(MARCHES, K, 1) EACH_TAIL(MARCHES, K, 2)
-#define ENTRIES_BOTH(K) EACH_TAIL_NAMES(MARCH_NAMES, K, 1), EACH_TAIL_NAMES(MARCH_NAMES, K, 2)
-MARCHES_BOTH(1) MARCHES_BOTH(2) MARCHES_BOTH(3) MARCHES_BOTH(5) MARCHES_BOTH(7)
-
-/* Outputs further apart share few inputs or none: one row marches alone. More than three column taps take
- * much code, which two kinds of tails would double. */
+/* Outputs more than MARCH_SHARING apart share few inputs or none, and a row marches alone: with up to so many column taps, for
+ * more of them are much code, which two kinds of tails would double. */
 #if FEW_TILES
 #define LONE_TAPS 0
-#define LONE_ENTRIES(K, NAMES)
-#else
-#define LONE(K, S, tail) MARCH(K, S, one, 1, tail, 0)
-#define LONE_NAMES(K, S, tail) \
-    {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail}
-#define RESIDENT(K, S, tail) LONE(K, S, tail) MARCH(K, S, flat, 1, tail, K)
-#define RESIDENT_NAMES(K, S, tail) \
-    {march_##K##_##S##_one_##tail, march_##K##_##S##_one_##tail, march_##K##_##S##_flat_##tail, march_##K##_##S##_one_##tail}
-#define LONE_ENTRIES(K, NAMES) EACH_TAIL_NAMES(NAMES, K, 3), EACH_TAIL_NAMES(NAMES, K, 4)
-EACH_TAIL(RESIDENT, 3, 3) EACH_TAIL(RESIDENT, 3, 4)
-#ifdef VECTOR_FREE_MASKS
+#elif defined VECTOR_FREE_MASKS
 #define LONE_TAPS 7
-EACH_TAIL(LONE, 5, 3) EACH_TAIL(LONE, 5, 4) EACH_TAIL(LONE, 7, 3) EACH_TAIL(LONE, 7, 4)
 #else
 #define LONE_TAPS 3
 #endif
-#endif
-#if LONE_TAPS == 7
-#define LONE_ENTRIES_MORE(K) LONE_ENTRIES(K, LONE_NAMES)
+
+#define MARCH(K, S, name, rows, tail, resident) \
+    static void march_##K##_##S##_##name##_##tail(const channel_march *t) \
+    { march(t, (march_kind){K, S, rows, tail, resident}); }
+#define MARCH_ONE(K, S, tail) MARCH(K, S, one, 1, tail, 0)
+#define MARCH_ALONE(K, S, tail) MARCH_ONE(K, S, tail) MARCH(K, S, flat, 1, tail, K)
+#if FEW_TILES
+#define MARCH_LINE(K, S, tail)
+#define MARCH_ALL(K, S, tail) MARCH_ONE(K, S, tail)
+#define MARCH_ENTRY(K, S, tail, some, flat, line) {march_##K##_##S##_one_##tail}
 #else
-#define LONE_ENTRIES_MORE(K)
+#define MARCH_LINE(K, S, tail) MARCH(K, S, line, 1, tail, 1)
+#define MARCH_ALL(K, S, tail) \
+    MARCH_ONE(K, S, tail) MARCH(K, S, some, MARCH_TOGETHER(K), tail, 0) \
+    MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT ? (K) : 0)
+#define MARCH_ENTRY(K, S, tail, some, flat, line) \
+    {march_##K##_##S##_one_##tail, march_##K##_##S##_##some##_##tail, march_##K##_##S##_##flat##_##tail, \
+     march_##K##_##S##_##line##_##tail}
 #endif
 
-/* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][march_rows] */
-static const march_function march_table[5][MARCH_STRIDES][2][FEW_TILES ? 1 : 4] = {
-    {ENTRIES_BOTH(1)}, {ENTRIES_BOTH(2)}, {ENTRIES_BOTH(3), LONE_ENTRIES(3, RESIDENT_NAMES)},
-    {ENTRIES_BOTH(5), LONE_ENTRIES_MORE(5)}, {ENTRIES_BOTH(7), LONE_ENTRIES_MORE(7)},
+/* Where a mask costs something, whole vectors have functions of their own, and lines no others. */
+#ifdef VECTOR_FREE_MASKS
+#define EACH_TAIL(MACRO, K, S) MACRO(K, S, 1)
+#define EACH_LINE(K, S) MARCH_LINE(K, S, 1)
+#define MARCH_ENTRIES(K, S, some, flat, line) {MARCH_ENTRY(K, S, 1, some, flat, line), MARCH_ENTRY(K, S, 1, some, flat, line)}
+#else
+#define EACH_TAIL(MACRO, K, S) MACRO(K, S, 0) MACRO(K, S, 1)
+#define EACH_LINE(K, S) MARCH_LINE(K, S, 0)
+#define MARCH_ENTRIES(K, S, some, flat, line) {MARCH_ENTRY(K, S, 0, some, flat, line), MARCH_ENTRY(K, S, 1, some, flat, one)}
+#endif
+#define SHARING(K) EACH_TAIL(MARCH_ALL, K, 1) EACH_TAIL(MARCH_ALL, K, 2) EACH_LINE(K, 1) EACH_LINE(K, 2)
+#define SHARING_ENTRIES(K) MARCH_ENTRIES(K, 1, some, flat, line), MARCH_ENTRIES(K, 2, some, flat, line)
+SHARING(1) SHARING(2) SHARING(3) SHARING(5) SHARING(7)
+#if LONE_TAPS >= 3
+EACH_TAIL(MARCH_ALONE, 3, 3) EACH_TAIL(MARCH_ALONE, 3, 4)
+#endif
+#if LONE_TAPS >= 7
+EACH_TAIL(MARCH_ONE, 5, 3) EACH_TAIL(MARCH_ONE, 5, 4) EACH_TAIL(MARCH_ONE, 7, 3) EACH_TAIL(MARCH_ONE, 7, 4)
+#endif
+
+/* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][rows: see above] */
+static const march_function march_table[5][MARCH_STRIDES][2][FEW_TILES ? 1 : ONE_LINE + 1] = {
+    {SHARING_ENTRIES(1)}, {SHARING_ENTRIES(2)},
+#if LONE_TAPS >= 3
+    {SHARING_ENTRIES(3), MARCH_ENTRIES(3, 3, one, flat, one), MARCH_ENTRIES(3, 4, one, flat, one)},
+#else
+    {SHARING_ENTRIES(3)},
+#endif
+#if LONE_TAPS >= 7
+    {SHARING_ENTRIES(5), MARCH_ENTRIES(5, 3, one, one, one), MARCH_ENTRIES(5, 4, one, one, one)},
+    {SHARING_ENTRIES(7), MARCH_ENTRIES(7, 3, one, one, one), MARCH_ENTRIES(7, 4, one, one, one)},
+#else
+    {SHARING_ENTRIES(5)}, {SHARING_ENTRIES(7)},
+#endif
 };
 
 /* Row of the table for these column taps, -1 where there is none. */

@@ -54,14 +54,12 @@ class EngineLayer(Layer):
         # The fewer steps the better: each kernel drives Python's own code out of the caches.
         known = self._keywords.known
         if known is not None and type(x) is np.ndarray:
-            ufunc, arrays_of, axis, stage, axes = known
+            ufunc, arrays_of, axes, channels = known
             arrays = arrays_of(self)
             try:
-                if (
-                    x.ndim == self.rank + 2
-                    and x.shape[axis] == self.in_channels
-                    and arrays[stage].ndim == axes
-                ):
+                fits = x.ndim == self.rank + 2 and x.shape[channels] == self.in_channels
+                # to the ufunc, more axes would be a loop
+                if fits and [each.ndim for each in arrays] == axes:
                     return ufunc(x, *arrays)
             except (AttributeError, TypeError, ValueError):
                 pass  # what is wrong is found out now, unless it is another kind of array
@@ -75,16 +73,10 @@ class EngineLayer(Layer):
         if not all(isinstance(getattr(self, name), np.ndarray) for name in names):
             return
         spec = gufuncs.canonical(self.operation, self.rank, self.keywords, roles)
-        # the weight whose axes the ufunc does not count itself: more of them would be a loop
-        stage = names.index("pointwise_weight") if "pointwise_weight" in names else 0
-        axes = getattr(self, names[stage]).ndim
-        self._keywords.known = (
-            gufuncs.ufunc_of(spec),
-            attrgetter(*names),
-            -1 if spec.channels_last else 1,
-            stage,
-            axes,
-        )
+        most = {"depthwise_weight": self.rank + 2, "pointwise_weight": 2}
+        axes = [most.get(operand.role, 1) for operand in gufuncs.OPERATIONS[self.operation].operands[1:]]
+        channels = -1 if spec.channels_last else 1
+        self._keywords.known = gufuncs.ufunc_of(spec), attrgetter(*names), axes, channels
 
     def vjp(self, x):
         y, pull = self._call(gradients, "_vjp", x)
