@@ -5,7 +5,9 @@
 #include "../vec.h"
 #include "walk.h"
 
-#define ALIGNED_CHANNELS (4 * LANES)   /* fewer, and one vector more costs too much */
+#define ALIGNED_CHANNELS (4 * LANES)    /* fewer, and one vector more costs too much ... */
+#define ALIGNED_MULTIPLIED (10 * LANES) /* ... or fewer than these where taps read each input ... */
+#define MULTIPLIED_TAPS 16    /* ... more than so many */
 
 /* What a thread keeps between tiles of one image. The first `skip` lanes of the first vector are no channels. */
 typedef struct { dsc_int image, skip; real *taps, *bias; } packed_channels;
@@ -22,7 +24,9 @@ static dsc_int lanes_to_skip(const dsc_problem *p)
     const dsc_map *y = &p->y;
     bool same = whole_vectors(y->step[0]) && whole_vectors(y->step[1]) && whole_vectors(y->step[2]) &&
                 (p->batch == 1 || whole_vectors(y->batch));
-    if (VECTOR_BYTES < 64 || p->channels < ALIGNED_CHANNELS || !same)
+    const dsc_int *stride = p->e.stride;
+    const double taps_an_input = kernel_volume(&p->e) / ((double)stride[0] * (double)stride[1] * (double)stride[2]);
+    if (VECTOR_BYTES < 64 || !same || p->channels < (taps_an_input > MULTIPLIED_TAPS ? ALIGNED_MULTIPLIED : ALIGNED_CHANNELS))
         return 0;
     return (dsc_int)((uintptr_t)y->data / sizeof(real) % LANES);
 }

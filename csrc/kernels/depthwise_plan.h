@@ -17,11 +17,6 @@
 #define TILES_EVEN 8                  /* items a thread, at least, that need not be equally many for each */
 #define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
 
-static double kernel_volume(const dsc_extent *e)
-{
-    return (double)e->kernel[0] * (double)e->kernel[1] * (double)e->kernel[2];
-}
-
 /* Results go to memory where the channel axis is the dense one. */
 static bool channels_dense(const dsc_problem *p)
 {

@@ -27,6 +27,11 @@ static inline double output_volume(const dsc_extent *e)
     return (double)e->out[0] * (double)e->out[1] * (double)e->out[2];
 }
 
+static inline double kernel_volume(const dsc_extent *e)
+{
+    return (double)e->kernel[0] * (double)e->kernel[1] * (double)e->kernel[2];
+}
+
 /* The item that is being worked on: image, channel (planar depthwise only), depth slice, tile of the plane. */
 typedef struct { dsc_int image, channel, depth, band, column, channels, depths, bands, columns; } item_cursor;
 
