@@ -3,8 +3,9 @@
 import numpy as np
 
 from ..nn.convolution import DepthwiseConv, PointwiseConv, SeparableConv
+from ..nn.linear import Linear
 from ..nn.norm import BatchNorm, LayerNorm
-from ..nn.standard import Conv, Linear
+from ..nn.standard import Conv
 from ..nn.standard_transposed import ConvTranspose
 from .entries import check_names, entries, renamed, write
 

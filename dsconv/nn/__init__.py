@@ -14,6 +14,7 @@ from . import (
     compose,
     convolution,
     graph,
+    linear,
     norm,
     pointwise,
     pool,
@@ -30,6 +31,7 @@ from .compose import *  # noqa: F403
 from .convolution import *  # noqa: F403
 from .graph import *  # noqa: F403
 from .layer import Layer
+from .linear import *  # noqa: F403
 from .norm import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
@@ -42,5 +44,5 @@ from .twin import *  # noqa: F403
 
 __all__ = ["Layer", "Pullback"]
 __all__ += attention.__all__ + branches.__all__ + combine.__all__ + compose.__all__ + convolution.__all__
-__all__ += graph.__all__ + norm.__all__ + pointwise.__all__ + pool.__all__ + resize.__all__ + standard.__all__
-__all__ += standard_transposed.__all__ + transposed.__all__ + twin.__all__
+__all__ += graph.__all__ + linear.__all__ + norm.__all__ + pointwise.__all__ + pool.__all__ + resize.__all__
+__all__ += standard.__all__ + standard_transposed.__all__ + transposed.__all__ + twin.__all__

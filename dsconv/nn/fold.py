@@ -10,9 +10,10 @@ import numpy as np
 from . import convolution, transposed
 from .convolution import DepthwiseConv, EngineLayer, PointwiseConv, SeparableConv
 from .graph import SeparableGraphConv
+from .linear import Linear
 from .norm import BatchNorm
 from .pointwise import Activation, Identity, RandomLayer
-from .standard import Conv, Linear
+from .standard import Conv
 from .transposed import DepthwiseConvTranspose, SeparableConvTranspose
 
 _SEPARABLE = (SeparableConv, SeparableConvTranspose, SeparableGraphConv)

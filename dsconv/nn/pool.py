@@ -11,6 +11,7 @@ from .layer import Layer
 from .protocol import Pullback, whole_shape
 from .ranks import bind_ranks, needs_rank
 from .windows import (
+    NATIVE,
     as_float,
     channel_axis,
     channels_back,
@@ -281,7 +282,7 @@ class GlobalAveragePool(Layer):
         return self._mean(x, axes, prod(x.shape[axes[0] : axes[-1] + 1]))
 
     def _mean(self, x, axes, count):
-        if x.dtype not in (np.float32, np.float64):
+        if x.dtype not in NATIVE:
             return x.mean(axis=axes, keepdims=self.keepdims)
         if axes[0] == 2 and count <= _SHORT and x.flags.c_contiguous:
             total = _short_sum(x.dtype, count)(x.reshape(*x.shape[:2], count))

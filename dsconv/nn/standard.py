@@ -1,4 +1,4 @@
-"""The standard convolution and the linear layer.
+"""The standard convolution.
 
 Windows of the image are copied into a matrix, some rows of outputs at a time, and multiplied by the
 weights: forward in the kernels, as a pointwise convolution whose channels are the taps, bias and activation
@@ -12,15 +12,15 @@ from math import prod
 
 import numpy as np
 
-from .. import cost, functional, gradients, gufuncs
+from .. import cost, functional, gufuncs
 from ..geometry import as_integer, items_of
 from .convolution import epilogue_keywords
 from .initial import he_normal, zeros
 from .layer import Layer
 from .protocol import Pullback, whole_shape
 from .ranks import bind_ranks, needs_rank
-from .stream import Stateless
 from .windows import (
+    NATIVE,
     activate,
     activation_grad,
     as_float,
@@ -28,6 +28,7 @@ from .windows import (
     channels_first,
     check_map,
     checked_mode,
+    is_native,
     pad_sources,
     padding_pairs,
     spatial_sizes,
@@ -39,7 +40,6 @@ from .windows import (
     with_spatial,
 )
 
-_NATIVE = np.float32, np.float64
 _BLOCK = 1 << 19  # elements of the matrix of windows; one row of outputs is taken in any case
 
 
@@ -125,12 +125,6 @@ def _hashable(value):
     return value if items is None else tuple(map(_hashable, items))
 
 
-def _is_native(x, *arrays):
-    """Arrays of one type, all as the kernels take them: a call of a ufunc, and no step more."""
-    same = all(each is None or each.dtype is x.dtype for each in arrays) if type(x) is np.ndarray else False
-    return same and x.dtype in _NATIVE
-
-
 @lru_cache(maxsize=256)
 def _standard_ufunc(rank, stride, padding, dilation, padding_mode, activation, data_format, biased):
     given = {
@@ -139,14 +133,6 @@ def _standard_ufunc(rank, stride, padding, dilation, padding_mode, activation, d
     }  # fmt: skip
     present = {"pointwise_bias"} if biased else ()
     return gufuncs.ufunc_of(gufuncs.canonical("standard_conv", rank, given, present))
-
-
-@lru_cache(maxsize=32)
-def _linear_ufunc(activation, biased):
-    # at rank 1 the last two axes are positions and channels
-    given = {"activation": activation, "data_format": "channels_last"}
-    present = {"pointwise_bias"} if biased else ()
-    return gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, given, present))
 
 
 # ---- the layer -----------------------------------------------------------------------------------
@@ -211,14 +197,14 @@ class Conv(Layer):
         self._given = stride, padding, dilation
 
     def __call__(self, x):
-        if _is_native(x, self.weight, self.bias):
+        if is_native(x, self.weight, self.bias):
             try:
                 check_map(self, x.shape, self.rank, self.in_channels)
                 return self._ufunc(self.activation)(*self._operands(x))
             except ValueError:
                 pass  # what is wrong is said below
         x, geometry = self._prepared(x)
-        if np.result_type(x, self.weight) in _NATIVE:
+        if np.result_type(x, self.weight) in NATIVE:
             return self._result(x, geometry, self.activation)
         # a narrower type is rounded before the activation in `vjp`, whose bits these are
         return activate(self.activation, self._result(x, geometry, None))
@@ -244,7 +230,7 @@ class Conv(Layer):
     def _result(self, x, geometry, activation):
         """The result in the layout asked for, the activation in the pass that stores it."""
         dtype = np.result_type(x, self.weight)
-        if dtype in _NATIVE:
+        if dtype in NATIVE:
             operands = self._operands(channels_back(x, self.data_format))
             return self._ufunc(activation)(*operands, dtype=dtype, casting="same_kind")
         return self._through_columns(x, geometry, activation, dtype)
@@ -317,98 +303,4 @@ class Conv(Layer):
         return ", ".join(words)
 
 
-class Linear(Layer):
-    """Linear map of the last axis.
-
-    Parameters
-    ----------
-    in_features, out_features : int
-        Sizes of the last axis, before and after.
-    bias, activation, dtype, rng
-        As for `PointwiseConv2d`.
-
-    Attributes
-    ----------
-    weight : ndarray, shape (out_features, in_features)
-    bias : ndarray, shape (out_features,), or None
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an argument out of range, and inputs of fewer than two axes or with another last axis.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dsconv import nn
-    >>> nn.Linear(8, 3, rng=0)(np.ones((2, 5, 8), np.float32)).shape
-    (2, 5, 3)
-    """
-
-    parameter_names = ("weight", "bias")
-
-    def __init__(self, in_features, out_features, *, bias=True, activation=None, dtype="float32", rng=None):
-        self.in_features = as_integer(in_features, "in_features", 1)
-        self.out_features = as_integer(out_features, "out_features", 1)
-        self.activation = epilogue_keywords(activation, "channels_last")["activation"]
-        self.weight = he_normal(rng, (self.out_features, self.in_features), self.in_features, dtype)
-        self.bias = zeros(bias, self.out_features, dtype)
-
-    def _arguments(self, x):
-        x = np.asarray(x)
-        self._check(x.shape)
-        # at rank 1 the last two axes are positions and channels
-        return x, {"activation": self.activation, "data_format": "channels_last"}
-
-    def _check(self, shape):
-        if len(shape) < 2 or shape[-1] != self.in_features:
-            raise ValueError(
-                f"x: Linear takes a batch axis and a last axis of {self.in_features} features, got shape "
-                f"{tuple(shape)}"
-            )
-
-    def __call__(self, x):
-        weight, bias = self.weight, self.bias
-        if (
-            _is_native(x, weight, bias)
-            and weight.ndim == 2
-            and x.ndim > 1
-            and x.shape[-1] == self.in_features
-        ):
-            operands = (x, weight) if bias is None else (x, weight, bias)
-            try:
-                return _linear_ufunc(self.activation, bias is not None)(*operands)
-            except ValueError:
-                pass  # what is wrong is said below
-        x, words = self._arguments(x)
-        return functional.pointwise_conv1d(x, self.weight, self.bias, **words)
-
-    def vjp(self, x):
-        x, words = self._arguments(x)
-        y, pull = gradients.pointwise_conv1d_vjp(x, self.weight, self.bias, **words)
-
-        def pullback(dy):
-            dx, dweight, dbias = pull(dy)
-            return dx, {"weight": dweight} | ({} if dbias is None else {"bias": dbias})
-
-        return y, pullback
-
-    def output_shape(self, shape):
-        self._check(shape)
-        return (*shape[:-1], self.out_features)
-
-    def macs(self, shape):
-        return prod(shape[:-1]) * self.in_features * self.out_features
-
-    def describe(self):
-        words = [f"{self.in_features}, {self.out_features}"]
-        words += ["bias=False"] if self.bias is None else []
-        return ", ".join(words + ([f"activation={self.activation!r}"] if self.activation else []))
-
-    def streamed(self, name):
-        return Stateless(self)
-
-
-_wrappers = bind_ranks(globals(), Conv)
-__all__ = ["Linear"]
-__all__ += [name for name in _wrappers]
+__all__ = [name for name in bind_ranks(globals(), Conv)]

@@ -16,6 +16,7 @@ from ..sizes import output_sizes
 
 Window = namedtuple("Window", "kernel stride dilation padding")
 
+NATIVE = np.float32, np.float64  # types that the kernels compute in
 _PAD_MODES = {"zeros": "constant", "replicate": "edge", "circular": "wrap"}
 
 
@@ -165,6 +166,12 @@ def as_float(x, name="x"):
     if x.dtype.kind not in "biu":
         raise TypeError(f"{name}: expected an array of numbers, got one of {x.dtype}")
     return x.astype(np.float32)
+
+
+def is_native(x, *arrays):
+    """Arrays of one type, all as the kernels take them: a call of a ufunc, and no step more."""
+    same = all(each is None or each.dtype is x.dtype for each in arrays) if type(x) is np.ndarray else False
+    return same and x.dtype in NATIVE
 
 
 def channel_axis(data_format):
