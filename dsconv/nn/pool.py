@@ -35,11 +35,8 @@ _SHORT = 256
 def _short_sum(dtype, count):
     """A function of x (N, C, count) to sums (N, C, 1): a pointwise convolution of ones, x its weights."""
     given = {"activation": None, "data_format": "channels_first"}
-    ufunc, ones = (
-        gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, given, ())),
-        np.ones((count, 1), dtype),
-    )
-    return partial(ufunc, ones)
+    ufunc = gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, given))
+    return partial(ufunc, np.ones((count, 1), dtype))
 
 
 class _Pool(Layer):
