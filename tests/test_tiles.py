@@ -3,6 +3,8 @@
 Random calls meet some of these sizes too rarely.
 """
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -412,3 +414,18 @@ def test_rows_of_one_residue(isa, width, data_format):
             with ds.num_threads(threads):
                 words = {"padding": (padding, dilation), "dilation": dilation, "data_format": data_format}
                 check("separable_conv2d", x, w, p, None, b, depthwise_activation="relu", **words)
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+def test_clamps_keep_nan_quietly(isa, activation):
+    """An input that is no number makes results that are none, and no warning."""
+    x = np.zeros((16, 5, 40), np.float32)
+    x[3, 2, 7] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for layout, axis in ("channels_first", 0), ("channels_last", 2):
+            words, given = dict(data_format=layout, activation=activation), np.moveaxis(x, 0, axis).copy()
+            y = ds.depthwise_conv2d(given, np.ones((16, 1, 3, 3), np.float32), padding=1, **words)
+            assert np.isnan(y).sum() == 9
+            y = ds.pointwise_conv2d(given, np.ones((20, 16), np.float32), **words)
+            assert np.isnan(y).sum() == 20

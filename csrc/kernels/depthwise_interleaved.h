@@ -235,6 +235,7 @@ static const vec *taps_in_order(const channel_tile *t, vec *copy)
     return copy;
 }
 
+/* Which of the functions for these column taps. */
 static int marching_rows(const channel_tile *t, bool together)
 {
     const bool one_slice = t->depth_last - t->depth_first == 1;

@@ -16,12 +16,15 @@ from .windows import is_native
 __all__ = ["Linear"]
 
 
-@lru_cache(maxsize=32)
-def _linear_ufunc(activation, biased):
+def _words(activation):
     # at rank 1 the last two axes are positions and channels
-    given = {"activation": activation, "data_format": "channels_last"}
+    return {"activation": activation, "data_format": "channels_last"}
+
+
+@lru_cache(maxsize=32)
+def _ufunc(activation, biased):
     present = {"pointwise_bias"} if biased else ()
-    return gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, given, present))
+    return gufuncs.ufunc_of(gufuncs.canonical("pointwise_conv", 1, _words(activation), present))
 
 
 class Linear(Layer):
@@ -64,8 +67,7 @@ class Linear(Layer):
     def _arguments(self, x):
         x = np.asarray(x)
         self._check(x.shape)
-        # at rank 1 the last two axes are positions and channels
-        return x, {"activation": self.activation, "data_format": "channels_last"}
+        return x, _words(self.activation)
 
     def _check(self, shape):
         if len(shape) < 2 or shape[-1] != self.in_features:
@@ -79,7 +81,7 @@ class Linear(Layer):
         if is_native(x, weight, bias) and weight.ndim == 2 and x.ndim > 1 and x.shape[-1] == self.in_features:
             operands = (x, weight) if bias is None else (x, weight, bias)
             try:
-                return _linear_ufunc(self.activation, bias is not None)(*operands)
+                return _ufunc(self.activation, bias is not None)(*operands)
             except ValueError:
                 pass  # what is wrong is said below
         x, words = self._arguments(x)
