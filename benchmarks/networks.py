@@ -82,6 +82,7 @@ def _placed(x, layout):
 
 
 def _network(net, x, layout):
+    net = net.compile()
     x = _placed(x, layout)
     return Contender(f"dsconv {layout}", lambda: net(x), lambda: net(x))
 

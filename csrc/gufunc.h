@@ -70,6 +70,13 @@ dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p);
 PyObject *make_gufunc(PyObject *module, PyObject *args);
 int read_activation(const char *name, dsc_activation *activation);   /* NULL: none; -1 with a ValueError */
 
+/* recording.c */
+void record_call(const bound *b, int type, const dsc_problem *p);
+PyObject *record(PyObject *module, PyObject *args);
+PyObject *record_arithmetic(PyObject *module, PyObject *args);
+PyObject *bind_recording(PyObject *module, PyObject *args);
+PyObject *replay(PyObject *module, PyObject *args);
+
 /* graph.c */
 PyObject *graph_propagate(PyObject *module, PyObject *args);
 PyObject *graph_gradient(PyObject *module, PyObject *args);

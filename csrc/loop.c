@@ -294,6 +294,8 @@ static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy
         return refuse_call(PyExc_ValueError, b, "weight must be dense but for its first axis");
     dsc_problem p = read_problem(b, data, sizes, strides, s, &images);
     dsc_status status = execute_without_gil(&dsc_active(s->type)->operation[b->row->kernel], &p);
+    if (status == DSC_DONE)
+        record_call(b, s->type, &p);
     if (status != DSC_NO_MEMORY)
         return status == DSC_DONE ? 0 : -1;
     return refuse_call(PyExc_MemoryError, b, "not enough memory for scratch space");

@@ -18,6 +18,7 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
+#define ONCE_A_CALL __attribute__((cold))   /* short code rather than fast code */
 
 /* Keep a loaded vector in its register: gcc would rather load it again for each use. */
 #ifdef VECTOR_KEEP

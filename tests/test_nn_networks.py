@@ -263,6 +263,17 @@ def test_sums_write_nothing_but_what_was_made_for_them(body, rng):
         np.testing.assert_array_equal(body(x) + x, expected)
 
 
+class Weighted(nn.Sum):
+    def join(self, parts):
+        return parts[0] + 2 * parts[1]
+
+
+def test_sums_with_a_join_of_their_own(rng):
+    layer = Weighted(*(nn.DepthwiseConv2d(3, 3, rng=seed) for seed in range(2)))
+    x = rng.standard_normal((1, 3, 4, 4)).astype(np.float32)
+    np.testing.assert_array_equal(layer(x), layer.vjp(x)[0])
+
+
 def test_sums_promote(rng):
     layer = nn.Residual(nn.DepthwiseConv2d(3, 1, rng=0), nn.PointwiseConv2d(3, 3, dtype=float, rng=1))
     x = rng.standard_normal((1, 3, 4, 4)).astype(np.float32)

@@ -145,7 +145,7 @@ static double panel_pixels(const dsc_plan *plan)
     return tile_outputs(plan) < 0x1p40 ? (double)panel_step((dsc_int)tile_outputs(plan)) : tile_outputs(plan);
 }
 
-static converted_scratch lay_out_converted(const dsc_problem *p, const dsc_plan *plan, void *memory)
+static ONCE_A_CALL converted_scratch lay_out_converted(const dsc_problem *p, const dsc_plan *plan, void *memory)
 {
     converted_scratch s = {.end = 0};
     char *from = memory ? (char *)aligned(memory) : NULL;
@@ -170,7 +170,7 @@ static converted_scratch lay_out_converted(const dsc_problem *p, const dsc_plan 
     return s;
 }
 
-static void plan_converted(const dsc_problem *p, dsc_plan *plan)
+static ONCE_A_CALL void plan_converted(const dsc_problem *p, dsc_plan *plan)
 {
     *plan = (dsc_plan){.group = 1};
     plan_converted_tiles(p, plan);

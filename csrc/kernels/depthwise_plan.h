@@ -100,7 +100,7 @@ static void set_tiles(const dsc_problem *p, dsc_plan *plan)
 }
 
 /* Settle how the depthwise stage reads x, for tiles that the plan already limits. */
-static void plan_reading(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan)
+static ONCE_A_CALL void plan_reading(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan)
 {
     plan->path = choose_path(p, e);
     if (plan->path == STRIPS) {
@@ -189,7 +189,7 @@ static void plan_fold(const dsc_problem *p, dsc_plan *plan)
     plan->scratch += FOLD_ROWS * FOLD_COLUMNS * sizeof(real) + 64;
 }
 
-static void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
+static ONCE_A_CALL void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent e = reading_extent(p);
     double work = at_least((dsc_int)kernel_volume(&e), 1) * (double)p->summands;

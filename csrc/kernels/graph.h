@@ -43,7 +43,7 @@ static dsc_int row_at(const dsc_graph *g, dsc_int place)
     return low;
 }
 
-static void plan_graph(const dsc_problem *p, dsc_plan *plan)
+static ONCE_A_CALL void plan_graph(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_graph *g = p->graph;
     dsc_int images = g->gradient ? 1 : p->batch;
@@ -294,28 +294,37 @@ INLINE bool do_stretch(const dsc_problem *p, dsc_int item, const bool wide, cons
     return true;
 }
 
+/* Whole vectors have tiles of their own where masks cost something. */
+#ifdef VECTOR_FREE_MASKS
+#define ALWAYS_MASKED 1
+#define STRETCHES(wide, count) \
+    case count: return do_stretch(p, item, wide, count, 1);
+#else
+#define ALWAYS_MASKED 0
+#define STRETCHES(wide, count) \
+    case count: return tail ? do_stretch(p, item, wide, count, 1) : do_stretch(p, item, wide, count, 0);
+#endif
+
 static bool do_narrow(const dsc_problem *p, dsc_int item, dsc_int vectors, bool tail)
 {
-    switch (2 * vectors + tail) {
-    case 2: return do_stretch(p, item, false, 1, 0);
-    case 3: return do_stretch(p, item, false, 1, 1);
-    case 4: return do_stretch(p, item, false, 2, 0);
-    case 5: return do_stretch(p, item, false, 2, 1);
-    case 6: return do_stretch(p, item, false, 3, 0);
-    case 7: return do_stretch(p, item, false, 3, 1);
-    case 8: return do_stretch(p, item, false, 4, 0);
-    case 9: return do_stretch(p, item, false, 4, 1);
+    (void)tail;
+    switch (vectors) {
+    STRETCHES(false, 1)
+    STRETCHES(false, 2)
+    STRETCHES(false, 3)
+    STRETCHES(false, 4)
     default: return do_stretch(p, item, false, 0, 0);
     }
 }
 
 static bool do_wide(const dsc_problem *p, dsc_int item, dsc_int vectors, bool tail)
 {
-    switch (2 * vectors + tail) {
-    case 2: return do_stretch(p, item, true, 1, 0);
-    case 3: return do_stretch(p, item, true, 1, 1);
-    case 4: return do_stretch(p, item, true, 2, 0);
-    case 8: return do_stretch(p, item, true, 4, 0);
+    if (vectors == 1 && (tail || ALWAYS_MASKED))
+        return do_stretch(p, item, true, 1, 1);
+    switch (tail ? 0 : vectors) {
+    case 1: return do_stretch(p, item, true, 1, 0);
+    case 2: return do_stretch(p, item, true, 2, 0);
+    case 4: return do_stretch(p, item, true, 4, 0);
     default: return do_stretch(p, item, true, 0, 0);
     }
 }

@@ -55,6 +55,8 @@ typedef struct {
     dsc_int from_row, row_bias_step;
     real *to;
     dsc_int to_row;
+    const real *next;             /* where the block after this one goes, */
+    dsc_int next_row;             /* in as many rows so far apart */
     const epilogue *clamp;        /* of the results, or NULL */
     const char *ahead;            /* asked for, and `ahead_step` bytes on with every k */
     dsc_int ahead_step;
@@ -174,14 +176,15 @@ INLINE void run_mixing(const mixing_core *t, const int R, const int V)
     if (MIX_CLAMPS && t->clamp)
         clamp_sums(t->clamp, R, V, sums);
     real *to = t->to;
-    const dsc_int to_row = t->to_row;
+    const dsc_int to_row = t->to_row, next_row = t->next_row;
+    const real *next = t->next;
     UNROLL
     for (int r = 0; r < R; ++r) {
         UNROLL
         for (int v = 0; v < V; ++v) {
             v_store(to + r * to_row + v * LANES, sums[r][v]);
-            if (MIX_AHEAD)   /* the line that the next block of columns will write */
-                __builtin_prefetch(to + r * to_row + (v + V) * LANES, 1, 3);
+            if (MIX_AHEAD)
+                __builtin_prefetch(next + r * next_row + v * LANES, 1, 3);
         }
     }
 }
@@ -307,7 +310,7 @@ static void announce(const mixing_tile *t, mixing_core *core, dsc_int number, ds
 static void mix(const mixing_tile *t, dsc_int rows)
 {
     mixing_core core = {.a_row = t->a_row, .a_step = t->a_step, .depth = t->depth, .row_bias_step = t->row_bias_step,
-                        .clamp = t->last && t->finish->clamp ? t->finish : NULL};
+                        .clamp = t->last && t->finish->clamp ? t->finish : NULL, .next_row = t->y_row};
     dsc_int blocks = divide_up(rows, divide_up(t->width, LANES) == 4 ? MIX_ROWS_FOUR : MIX_ROWS);
     if (blocks == 0)
         return;
@@ -322,6 +325,8 @@ static void mix(const mixing_tile *t, dsc_int rows)
             b.vectors = block_vectors(t->width, t->width - b.column);
             b.width = at_most(t->width - b.column, b.vectors * LANES);
             b.y = t->y + b.row * t->y_row + b.column * t->y_column;
+            core.next = b.column + b.width < t->width ? b.y + b.width * t->y_column
+                        : i + 1 < blocks ? t->y + (b.row + b.rows) * t->y_row : t->y + t->width * t->y_column;
             mix_block(t, &core, &b);
         }
     }

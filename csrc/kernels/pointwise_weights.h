@@ -34,7 +34,7 @@ static dsc_int run_pixels(const dsc_problem *p)
     return RUN_PIXELS / p->parts;
 }
 
-static void plan_products(const dsc_problem *p, dsc_plan *plan)
+static ONCE_A_CALL void plan_products(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_int *out = p->e.out;
     double runs = (double)p->images->count * (double)out[0] * (double)out[1] * (double)divide_up(out[2], run_pixels(p));

@@ -202,7 +202,7 @@ static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
     plan->work += (double)p->batch * (double)p->outputs * (double)mixed_channels(p) * 2 * TRANSPOSING;
 }
 
-static void plan_separable(const dsc_problem *p, dsc_plan *plan)
+static ONCE_A_CALL void plan_separable(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_int residues = row_residues(p);
     const dsc_problem first = residue_of(p, residues, 0);

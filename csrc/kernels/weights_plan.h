@@ -54,7 +54,7 @@ static bool weights_interleaved(const dsc_problem *p)
            p->e.mode == DSC_ZEROS && p->channels >= LANES / 4;
 }
 
-static void plan_weights(const dsc_problem *p, dsc_plan *plan)
+static ONCE_A_CALL void plan_weights(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent *e = &p->e;
     *plan = (dsc_plan){.path = weights_interleaved(p) ? INTERLEAVED : STRIPS, .tap_rows = 1};

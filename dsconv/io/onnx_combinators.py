@@ -114,7 +114,12 @@ def _nearest(writer, x, sizes):
     return x
 
 
+def _compiled(writer, layer, x):
+    return writer.layer(layer.layer, x)
+
+
 COMBINATORS = {
+    nn.Compiled: _compiled,
     nn.Concat: _concat,
     nn.Parallel: _parallel,
     nn.Product: _folded("Mul"),

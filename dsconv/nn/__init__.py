@@ -11,6 +11,7 @@ from . import (
     attention,
     branches,
     combine,
+    compiled,
     compose,
     convolution,
     graph,
@@ -27,6 +28,7 @@ from . import (
 from .attention import *  # noqa: F403
 from .branches import *  # noqa: F403
 from .combine import *  # noqa: F403
+from .compiled import *  # noqa: F403
 from .compose import *  # noqa: F403
 from .convolution import *  # noqa: F403
 from .graph import *  # noqa: F403
@@ -43,6 +45,7 @@ from .transposed import *  # noqa: F403
 from .twin import *  # noqa: F403
 
 __all__ = ["Layer", "Pullback"]
-__all__ += attention.__all__ + branches.__all__ + combine.__all__ + compose.__all__ + convolution.__all__
+__all__ += attention.__all__ + branches.__all__ + combine.__all__ + compiled.__all__
+__all__ += compose.__all__ + convolution.__all__
 __all__ += graph.__all__ + linear.__all__ + norm.__all__ + pointwise.__all__ + pool.__all__ + resize.__all__
 __all__ += standard.__all__ + standard_transposed.__all__ + transposed.__all__ + twin.__all__

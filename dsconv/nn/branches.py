@@ -45,6 +45,15 @@ class Branches(Combinator):
         calls = zip(children, inputs, self.contexts(context), strict=True)
         return self.join_own([child(each, **words) for child, each, words in calls])
 
+    def traced(self, tape, x):
+        cls = type(self)
+        if not self._children or cls.__call__ is not Branches.__call__ or cls.inputs is not Branches.inputs:
+            return super().traced(tape, x)
+        return self.traced_join(tape, [child.traced(tape, x) for child in self._children.values()])
+
+    def traced_join(self, tape, parts):
+        return tape.call(lambda *parts: self.join_own(list(parts)), *parts)
+
     def join_own(self, parts):
         """`join` in a call without a pullback, where a part that a child has just made may be written."""
         return self.join(parts)
@@ -159,6 +168,10 @@ def _without(shape, axis):
     return *shape[:axis], *shape[axis + 1 :]
 
 
+def _kind(array):
+    return array.shape, array.dtype
+
+
 class Sum(Branches):
     """Parallel branches, added; without branches, the arrays of a tuple.
 
@@ -188,6 +201,8 @@ class Sum(Branches):
         return total
 
     def join_own(self, parts):
+        if not self._is_plain:
+            return self.join(parts)
         first, *others = parts
         if not others:
             return first
@@ -198,6 +213,15 @@ class Sum(Branches):
                 return self.join(parts)
         for each in others:
             first += each
+        return first
+
+    def traced_join(self, tape, parts):
+        first, *others = parts
+        plain = self._is_plain and self.first_makes_result
+        if not plain or any(_kind(each) != _kind(first) for each in others):
+            return tape.call(lambda *parts: self.join(list(parts)), *parts)
+        for each in others:
+            first = tape.add_into(first, each)
         return first
 
     @property

@@ -170,6 +170,13 @@ class Sequential(Combinator):
             x = child(x, **given)
         return x
 
+    def traced(self, tape, x):
+        if type(self).__call__ is not Sequential.__call__:
+            return super().traced(tape, x)
+        for child in self._children.values():
+            x = child.traced(tape, x)
+        return x
+
     def vjp(self, x, **context):
         steps = []
         for child, given in zip(self._children.values(), self.contexts(context), strict=True):

@@ -78,6 +78,11 @@ class EngineLayer(Layer):
         channels = -1 if spec.channels_last else 1
         self._keywords.known = gufuncs.ufunc_of(spec), attrgetter(*names), axes, channels
 
+    def traced(self, tape, x):
+        if not self.makes_result:
+            return super().traced(tape, x)
+        return tape.kernel(self, x, [getattr(self, name) for name in self.parameter_names])
+
     def vjp(self, x):
         y, pull = self._call(gradients, "_vjp", x)
 

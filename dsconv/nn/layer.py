@@ -336,6 +336,22 @@ class Layer:
         """What `fold` makes of a copy that it may take apart."""
         return self
 
+    def compile(self):
+        """A folded layer whose calls are replayed: the least time for call after call on inputs of one shape.
+
+        Returns
+        -------
+        Compiled
+            It has arrays of its own.
+        """
+        from .compiled import Compiled
+
+        return Compiled(self)
+
+    def traced(self, tape, x):
+        """A call that is written down on a `Tape` for `compile`; here as one step, the call itself."""
+        return tape.call(self, x)
+
     def stream(self):
         """A causal network of rank 1 that takes its input in chunks.
 

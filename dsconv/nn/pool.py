@@ -39,6 +39,11 @@ def _short_sum(dtype, count):
     return partial(ufunc, np.ones((count, 1), dtype))
 
 
+def _is_short(x, axes, count):
+    """Whether `_short_sum` sums these axes of a map."""
+    return x.dtype in NATIVE and axes[0] == 2 and count <= _SHORT and x.flags.c_contiguous
+
+
 class _Pool(Layer):
     """What both kinds share: windows over a padded copy, tap by tap."""
 
@@ -278,12 +283,24 @@ class GlobalAveragePool(Layer):
         axes = self._axes(x.shape)
         return self._mean(x, axes, prod(x.shape[axes[0] : axes[-1] + 1]))
 
+    def traced(self, tape, x):
+        axes = self._axes(x.shape)
+        count = prod(x.shape[axes[0] : axes[-1] + 1])
+        if type(self).__call__ is not GlobalAveragePool.__call__ or not _is_short(x, axes, count):
+            return super().traced(tape, x)
+        of_rows = _short_sum(x.dtype, count)
+        total = tape.kernel(lambda x: of_rows(x.reshape(*x.shape[:2], count)), x, of_rows.args)
+        mean = tape.divide_into(total, total.dtype.type(count))
+        return tape.view(lambda total: self._shaped(total, axes), mean)
+
+    def _shaped(self, total, axes):
+        return total.reshape(*total.shape[:2], *(1,) * len(axes)) if self.keepdims else total[..., 0]
+
     def _mean(self, x, axes, count):
         if x.dtype not in NATIVE:
             return x.mean(axis=axes, keepdims=self.keepdims)
-        if axes[0] == 2 and count <= _SHORT and x.flags.c_contiguous:
-            total = _short_sum(x.dtype, count)(x.reshape(*x.shape[:2], count))
-            total = total.reshape(*x.shape[:2], *(1,) * len(axes)) if self.keepdims else total[..., 0]
+        if _is_short(x, axes, count):
+            total = self._shaped(_short_sum(x.dtype, count)(x.reshape(*x.shape[:2], count)), axes)
         else:
             total = np.add.reduce(x, axis=axes, keepdims=self.keepdims)
         total /= total.dtype.type(count)
