@@ -109,6 +109,7 @@ typedef struct {
     dsc_map x, y;
     dsc_taps taps;
     dsc_matrix mixing;
+    const char *packed;        /* mixing as `pack` of the kernel set in use lays it out, or NULL */
     dsc_vector taps_bias, mixing_bias;
     dsc_activation taps_activation, mixing_activation;
     atomic_int *stop;          /* set to abandon the call */
@@ -154,6 +155,8 @@ enum { DSC_FLOAT32, DSC_FLOAT64, DSC_TYPES };
 /* One kernel set x data type. */
 typedef struct {
     dsc_operation operation[DSC_OPERATIONS];
+    /* Packs the weights of a pointwise stage, unless `memory` is NULL. Returns the bytes of that, 0: they cannot be. */
+    size_t (*pack)(const dsc_problem *, void *memory);
     double (*multiply_adds)(dsc_int rounds);  /* runs about that many multiply-adds, returns how many exactly */
 } dsc_table;
 

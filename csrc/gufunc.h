@@ -75,6 +75,7 @@ void record_call(const bound *b, int type, const dsc_problem *p);
 PyObject *record(PyObject *module, PyObject *args);
 PyObject *record_arithmetic(PyObject *module, PyObject *args);
 PyObject *bind_recording(PyObject *module, PyObject *args);
+PyObject *pack_recording(PyObject *module, PyObject *args);
 PyObject *replay(PyObject *module, PyObject *args);
 
 /* graph.c */

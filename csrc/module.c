@@ -129,6 +129,8 @@ static PyMethodDef methods[] = {
     {"record_arithmetic", record_arithmetic, METH_VARARGS,
      "A recording of y += x or y /= number on whole arrays, or None for arrays that it cannot be of."},
     {"bind_recording", bind_recording, METH_VARARGS, "Which arrays a recording's calls read and write."},
+    {"pack_recording", pack_recording, METH_VARARGS,
+     "Give a call, whose weights no longer change, these packed ones or new ones; which these are, or None."},
     {"replay", replay, METH_VARARGS, "The calls of a recording, on other arrays."},
     {"isa", isa, METH_NOARGS, "Name of the active kernel set."},
     {"available_isas", available_isas, METH_NOARGS, "Kernel sets that this CPU runs, best first."},

@@ -2,6 +2,7 @@
 #include "gufunc.h"
 
 #define RECORDING "dsconv recording"
+#define PACKED "dsconv packed weights"
 
 enum { PLACES = 6 };
 
@@ -16,6 +17,8 @@ typedef struct {
     int kernel, type;
     dsc_problem problem;
     double divisor;
+    PyObject *packed;         /* owns problem.packed, which the kernels of `table` alone read; or NULL */
+    const dsc_table *table;
     place places[PLACES];
 } recorded_call;
 
@@ -37,6 +40,8 @@ static void list_operands(dsc_problem *p, char **operands[PLACES])
 static void free_recording(PyObject *capsule)
 {
     recording *r = PyCapsule_GetPointer(capsule, RECORDING);
+    for (size_t i = 0; i < r->count; ++i)
+        Py_XDECREF(r->calls[i].packed);
     PyMem_RawFree(r->calls);
     PyMem_RawFree(r);
 }
@@ -189,6 +194,52 @@ PyObject *bind_recording(PyObject *module, PyObject *args)
     return list_places(r);
 }
 
+static void free_packed(PyObject *capsule)
+{
+    free(PyCapsule_GetPointer(capsule, PACKED));
+}
+
+/* New reference: the weights of a call, packed for a kernel set; None where that has no use for it. */
+static PyObject *pack(const dsc_table *table, const dsc_problem *p)
+{
+    void *memory;
+    const size_t bytes = p->mixing.data ? table->pack(p, NULL) : 0;
+    if (bytes == 0)
+        Py_RETURN_NONE;
+    if (posix_memalign(&memory, 64, bytes) != 0)
+        return PyErr_NoMemory();
+    table->pack(p, memory);
+    PyObject *capsule = PyCapsule_New(memory, PACKED, free_packed);
+    if (!capsule)
+        free(memory);
+    return capsule;
+}
+
+PyObject *pack_recording(PyObject *module, PyObject *args)
+{
+    PyObject *capsule, *packed;
+    recording *r;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO:pack_recording", &capsule, &packed) || !(r = PyCapsule_GetPointer(capsule, RECORDING)))
+        return NULL;
+    if (r->count != 1 || r->calls[0].kernel < 0 || r->calls[0].packed) {
+        PyErr_SetString(PyExc_ValueError, "expected a recording of one call whose weights are not packed");
+        return NULL;
+    }
+    recorded_call *call = &r->calls[0];
+    const dsc_table *table = dsc_active(call->type);
+    packed = packed == Py_None ? pack(table, &call->problem) : Py_NewRef(packed);
+    if (!packed || packed == Py_None)
+        return packed;
+    if (!table->pack(&call->problem, NULL) || !(call->problem.packed = PyCapsule_GetPointer(packed, PACKED))) {
+        if (PyErr_Occurred())
+            Py_CLEAR(packed);
+        return packed;
+    }
+    call->packed = Py_NewRef(packed), call->table = table;
+    return packed;
+}
+
 static int place_operand(const place *at, PyObject *values, char **data)
 {
     if (at->value < 0)
@@ -239,7 +290,10 @@ static int replay_call(const recorded_call *call, PyObject *values)
         replay_arithmetic(call, &p);
         return 0;
     }
-    dsc_status status = execute_without_gil(&dsc_active(call->type)->operation[call->kernel], &p);
+    const dsc_table *table = dsc_active(call->type);
+    if (table != call->table)
+        p.packed = NULL;
+    dsc_status status = execute_without_gil(&table->operation[call->kernel], &p);
     if (status == DSC_NO_MEMORY)
         PyErr_NoMemory();
     return status == DSC_DONE ? 0 : -1;

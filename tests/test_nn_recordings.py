@@ -1,5 +1,7 @@
 """What compiled layers are made of: tapes, plans, recordings and their replay."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,23 @@ def test_recorded_arithmetic(rng):
     assert _core.record_arithmetic(y.astype("f2"), 2) is None
     with pytest.raises(TypeError):
         _core.record_arithmetic(y, "two")
+
+
+def test_packed_weights_are_shared():
+    """By all plans of a compiled layer."""
+    layer = nn.PointwiseConv1d(20, 40, rng=0)
+    packed = []
+    for size in (5, 6):
+        x = np.ones((1, 20, size), np.float32)
+        y, recording, values = recorded(layer, x)
+        _core.bind_recording(recording, values)
+        packed.append(_core.pack_recording(recording, packed[0] if packed else None))
+        with pytest.raises(ValueError, match="not packed") if packed[0] else contextlib.nullcontext():
+            _core.pack_recording(recording, None)
+        values[3] = np.zeros_like(y)
+        _core.replay((recording,), values)
+        np.testing.assert_array_equal(values[3], y)
+    assert packed[0] is packed[1]
+    for arguments in ((1, None), (recording, recording), (_core.record_arithmetic(y, y), None)):
+        with pytest.raises(ValueError):
+            _core.pack_recording(*arguments)

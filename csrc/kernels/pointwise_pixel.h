@@ -84,6 +84,35 @@ static void add_products_of_four(const pixel_product *t, vec *sums) { add_produc
 #define add_products_of_four add_products_of_two
 #endif
 
+/* The same for `blocks` of packed weights; several, for one sum has to wait for the one before. */
+INLINE void add_packed(const mixing_tile *m, const real *weights, const real *x, const int pixels, const int blocks, vec *all)
+{
+    vec sums[4];
+    UNROLL
+    for (int i = 0; i < pixels * blocks; ++i)
+        sums[i] = all[i];
+    for (dsc_int k = 0; k < m->depth; ++k, weights += LANES, ++x) {
+        UNROLL
+        for (int b = 0; b < blocks; ++b) {
+            vec column = v_load(weights + b * m->packed_block);
+            V_KEEP(column);
+            UNROLL
+            for (int q = 0; q < pixels; ++q)
+                sums[b * pixels + q] += v_spread(x[q * m->depth]) * column;
+        }
+    }
+    UNROLL
+    for (int i = 0; i < pixels * blocks; ++i)
+        all[i] = sums[i];
+}
+
+#define ADD_PACKED(pixels, blocks) \
+    static void add_packed_##pixels##_##blocks(const mixing_tile *m, const real *weights, const real *x, vec *sums) \
+    { add_packed(m, weights, x, pixels, blocks, sums); }
+#if MIX_PACKED
+ADD_PACKED(1, 1) ADD_PACKED(1, 4) ADD_PACKED(2, 1) ADD_PACKED(2, 2) ADD_PACKED(4, 1)
+#endif
+
 static vec start_outputs_of_pixel(const mixing_tile *m, const real *y, dsc_int first)
 {
     real lanes[LANES] = {0};
@@ -94,26 +123,63 @@ static vec start_outputs_of_pixel(const mixing_tile *m, const real *y, dsc_int f
     return v_load(lanes);
 }
 
+/* Outputs [begin, end) of a vector of them. */
+static void store_outputs_of_pixel(const mixing_tile *m, real *y, vec sum, dsc_int begin, dsc_int end)
+{
+    real lanes[LANES];
+    v_store(lanes, m->last ? v_finish(m->finish, sum) : sum);
+    for (dsc_int i = begin; i < end; ++i)
+        y[i * m->y_row] = lanes[i];
+    if (m->last)
+        finish_later(m->finish, y + begin * m->y_row, m->y_row, end - begin);
+}
+
+/* Outputs from `o` on, so many blocks of packed weights; returns how many outputs that were. */
+static dsc_int mix_packed_pixels(const mixing_tile *m, const real *x, int pixels, dsc_int o, dsc_int last)
+{
+#if MIX_PACKED
+    const int most = 4 / pixels, blocks = o + most * LANES <= last && pixels != 3 ? most : 1;
+    const real *weights = m->packed + o / LANES * m->packed_block;
+    vec sums[4] = {{0}};
+    for (int b = 0; b < blocks; ++b)
+        for (int q = 0; q < pixels; ++q)
+            sums[b * pixels + q] = start_outputs_of_pixel(m, m->y + (o + b * LANES) * m->y_row + q * m->y_column, o + b * LANES);
+    if (pixels == 1)
+        (blocks == 4 ? add_packed_1_4 : add_packed_1_1)(m, weights, x, sums);
+    else if (pixels == 2)
+        (blocks == 2 ? add_packed_2_2 : add_packed_2_1)(m, weights, x, sums);
+    else
+        add_packed_4_1(m, weights, x, sums);
+    for (int b = 0; b < blocks; ++b)
+        for (int q = 0; q < pixels; ++q)
+            store_outputs_of_pixel(m, m->y + (o + b * LANES) * m->y_row + q * m->y_column, sums[b * pixels + q], 0, LANES);
+    return blocks * LANES;
+#else
+    (void)m, (void)x, (void)pixels, (void)o, (void)last;
+    return LANES;
+#endif
+}
+
 /* Outputs [first, last) of all, which are at least LANES, for up to SQUARE_PIXELS pixels; m->a, m->y and m->row_bias are those
  * of the very first output, x a row of m->depth for each pixel. A vector that would end beyond all outputs begins earlier;
  * others than [first, last) are left alone. */
 static void mix_pixels(const mixing_tile *m, const real *x, int pixels, dsc_int first, dsc_int last, dsc_int outputs)
 {
-    for (dsc_int o = first; o < last && !dsc_stopped(m->problem); o += LANES) {
+    for (dsc_int o = first, done; o < last && !dsc_stopped(m->problem); o += done) {
+        done = LANES;
+        if (m->packed && o + LANES <= last) {
+            done = mix_packed_pixels(m, x, pixels, o, last);
+            continue;
+        }
         const dsc_int base = at_most(o, outputs - LANES), begin = o - base, end = at_most(last - base, LANES);
         const pixel_product t = {m->a + base * m->a_row, m->a_row, m->depth, x};
-        real *y = m->y + base * m->y_row, lanes[LANES];
+        real *y = m->y + base * m->y_row;
         vec sums[4] = {{0}};
         for (int q = 0; q < pixels; ++q)
             sums[q] = start_outputs_of_pixel(m, y + q * m->y_column, base);
         (pixels == 1 ? add_products_of_one : pixels == 2 ? add_products_of_two : add_products_of_four)(&t, sums);
-        for (int q = 0; q < pixels; ++q, y += m->y_column) {
-            v_store(lanes, m->last ? v_finish(m->finish, sums[q]) : sums[q]);
-            for (dsc_int i = begin; i < end; ++i)
-                y[i * m->y_row] = lanes[i];
-            if (m->last)
-                finish_later(m->finish, y + begin * m->y_row, m->y_row, end - begin);
-        }
+        for (int q = 0; q < pixels; ++q)
+            store_outputs_of_pixel(m, y + q * m->y_column, sums[q], begin, end);
     }
 }
 

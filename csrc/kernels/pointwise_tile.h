@@ -13,12 +13,14 @@
 #define MIX_VECTORS 4
 #define MIX_VECTORS_USUAL 3   /* four only where that spares a second pass over the weights */
 #define MIX_ROWS_FOUR 6
+#define MIX_PACKED 1          /* see pointwise_packed.h: blocks of LANES outputs are whole blocks of rows */
 #define MIX_AHEAD 1           /* what comes next is asked for in the loop, which has instructions to spare */
 #else
 #define MIX_ROWS 6
 #define MIX_VECTORS 2
 #define MIX_VECTORS_USUAL 2
 #define MIX_ROWS_FOUR 6
+#define MIX_PACKED 0
 #define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif
 
@@ -27,6 +29,8 @@
 typedef struct {
     const real *a;
     dsc_int a_row, a_step;
+    const real *packed;           /* the same as blocks of LANES rows, `packed_block` apart, or NULL */
+    dsc_int packed_block;
     const real *b;                /* blocks of columns one after the other, each [depth][its columns, whole vectors] */
     const real *lines;            /* or NULL: blocks of whole vectors are read from here, rows `line` apart, */
     dsc_int line;                 /* and `b` is the last block alone, if that ends within a vector */
@@ -259,7 +263,7 @@ static void mix_block(const mixing_tile *t, mixing_core *core, const mixing_bloc
     const dsc_int columns = b->vectors * LANES;
     bool whole = t->y_column == 1 && b->width == columns;
     const bool direct = whole && !(t->last && (t->finish->later != DSC_LINEAR || (t->finish->clamp && !MIX_CLAMPS)));
-    core->a = t->a + b->row * t->a_row;
+    core->a = t->packed ? t->packed + b->row / LANES * t->packed_block + b->row % LANES : t->a + b->row * t->a_row;
     const bool read = t->lines && b->width == columns;
     core->b = read ? t->lines + b->column : t->lines ? t->b : t->b + b->column * t->depth;
     core->b_step = read ? t->line : columns;
@@ -305,13 +309,22 @@ static void announce(const mixing_tile *t, mixing_core *core, dsc_int number, ds
     core->ahead_step = t->ahead ? divide_up(share, at_least(t->depth, 1)) : 0;
 }
 
+/* Rows of a block, at most. Packed ones are whole shares of LANES. */
+static dsc_int block_rows(const mixing_tile *t)
+{
+    if (divide_up(t->width, LANES) == 4)
+        return t->packed ? MIX_ROWS / 2 : MIX_ROWS_FOUR;
+    return MIX_ROWS;
+}
+
 /* All rows, a few at a time and nearly equally many, each time all columns: the factors stay in the first-level cache from
  * block to block, and a row of y is written in one run. */
 static void mix(const mixing_tile *t, dsc_int rows)
 {
-    mixing_core core = {.a_row = t->a_row, .a_step = t->a_step, .depth = t->depth, .row_bias_step = t->row_bias_step,
-                        .clamp = t->last && t->finish->clamp ? t->finish : NULL, .next_row = t->y_row};
-    dsc_int blocks = divide_up(rows, divide_up(t->width, LANES) == 4 ? MIX_ROWS_FOUR : MIX_ROWS);
+    mixing_core core = {.a_row = t->packed ? 1 : t->a_row, .a_step = t->packed ? LANES : t->a_step, .depth = t->depth,
+                        .row_bias_step = t->row_bias_step, .clamp = t->last && t->finish->clamp ? t->finish : NULL,
+                        .next_row = t->y_row};
+    const dsc_int most = block_rows(t), blocks = divide_up(rows, most);
     if (blocks == 0)
         return;
     const dsc_int fewest = rows / blocks, larger = blocks - rows % blocks;
@@ -319,7 +332,7 @@ static void mix(const mixing_tile *t, dsc_int rows)
     for (dsc_int i = 0; i < blocks; ++i, b.row += b.rows) {
         if (i % 16 == 15 && dsc_stopped(t->problem))
             return;
-        b.rows = fewest + (i >= larger);
+        b.rows = t->packed ? at_most(most, rows - b.row) : fewest + (i >= larger);
         announce(t, &core, i, blocks);
         for (b.column = 0; b.column < t->width; b.column += b.width) {
             b.vectors = block_vectors(t->width, t->width - b.column);

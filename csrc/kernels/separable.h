@@ -166,7 +166,11 @@ static void set_factors(const dsc_problem *p, const output_tile *t, dsc_int firs
     m->a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
     m->a_row = p->mixing.row, m->a_step = p->mixing.column;
     m->y_row = p->y.channel, m->y_column = p->y.step[2];
-    if (m->a_step == 1 && m->a_row == m->depth)
+    m->packed = p->packed ? (const real *)p->packed + first * LANES : NULL;
+    m->packed_block = mixed_channels(p) * LANES;
+    if (m->packed && mixed_channels(p) == m->depth)
+        m->ahead = m->packed + m->packed_block;
+    else if (!m->packed && m->a_step == 1 && m->a_row == m->depth)
         m->ahead = m->a + MIX_ROWS * m->depth;
 }
 
@@ -180,8 +184,9 @@ static void mix_outputs(const dsc_problem *p, const mixing_tile *m, int rest, co
     for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += rows) {
         const dsc_int count = at_most(rows, p->outputs - o);
         part.a = m->a + o * m->a_row, part.y = m->y + o * m->y_row;
+        part.packed = m->packed ? m->packed + o / LANES * m->packed_block : NULL;
         part.row_bias = m->row_bias ? m->row_bias + o * m->row_bias_step : NULL;
-        part.ahead = m->ahead ? m->ahead + o * m->a_row : NULL, part.ahead_count = count * m->depth;
+        part.ahead = m->ahead ? m->ahead + o * m->depth : NULL, part.ahead_count = count * m->depth;
         if (m->width > 0)
             mix(&part, count);
         if (rest)

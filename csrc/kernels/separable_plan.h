@@ -132,6 +132,8 @@ static dsc_problem part_of(const dsc_problem *p, const dsc_plan *plan, dsc_int g
     part.outputs = at_most(plan->group, p->outputs - first);
     part.y.data = element_of(p, p->y.data, first * p->y.channel);
     part.mixing.data = element_of(p, p->mixing.data, first * p->mixing.row);
+    if (p->packed)
+        part.packed = p->packed + (size_t)(first * mixed_channels(p)) * sizeof(real);
     if (p->mixing_bias.data)
         part.mixing_bias.data = element_of(p, p->mixing_bias.data, first * p->mixing_bias.step);
     return part;

@@ -5,6 +5,7 @@
 #include "depthwise_weights.h"
 #include "elementwise.h"
 #include "graph.h"
+#include "pointwise_packed.h"
 #include "pointwise_weights.h"
 #include "converted.h"
 
@@ -50,5 +51,6 @@ const dsc_table TABLE = {
         [DSC_GRAPH] = {plan_graph, run_graph, false},
         [DSC_LONG_ROWS] = {plan_long_rows, run_long_rows, false},
     },
+    .pack = pack_mixing,
     .multiply_adds = multiply_adds,
 };

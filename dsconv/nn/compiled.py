@@ -15,9 +15,9 @@ class Compiled(Layer):
     """A folded layer whose calls are replayed: for inference on inputs of one shape again and again.
 
     The first call with a shape and a dtype writes down which kernels run on which memory. Later calls run
-    these and nothing else: arguments are not looked at again, no memory is asked for but the result's, and
-    what layers hand on to each other has its fixed place in a block as small as their lives allow. Results
-    are those of the folded layer, to the bit.
+    these and nothing else: arguments are not looked at again, no memory is asked for but the result's, what
+    layers hand on to each other has its fixed place in a block as small as their lives allow, and pointwise
+    weights lie in the order in which they are read. Results are those of the folded layer, to the bit.
 
     Parameters
     ----------
@@ -27,8 +27,9 @@ class Compiled(Layer):
     Attributes
     ----------
     layer : Layer
-        The folded layer. Its arrays may be written in place; a call does not notice when one of them, or a
-        layer, has been replaced.
+        The folded layer. Its arrays are read-only, for calls read copies of pointwise weights in another
+        order; nor do they notice when an array or a layer has been replaced. What has been trained on is
+        compiled again.
 
     Raises
     ------
@@ -60,10 +61,7 @@ class Compiled(Layer):
     def __init__(self, layer):
         if not isinstance(layer, Layer):
             raise TypeError(f"layer: expected a Layer, got {type(layer).__name__}")
-        self.layer = layer.fold()
-        self.input_shape = layer.input_shape
-        self.training = False
-        self._plans = {}
+        self.__setstate__({"layer": layer.fold(), "input_shape": layer.input_shape, "training": False})
 
     def __call__(self, x, **context):
         if context or self.training or type(x) is not np.ndarray:
@@ -80,7 +78,7 @@ class Compiled(Layer):
 
     def _write_down(self, x):
         """The result of a call, and a plan for those to come."""
-        tape = Tape(x)
+        tape = Tape(x, self._packed)
         y = self.layer.traced(tape, x)
         plans = {**self._plans, (x.shape, x.dtype): Plan(tape, y)}
         # replaced, not changed: other threads may be looking
@@ -103,10 +101,19 @@ class Compiled(Layer):
         return self.layer.field()
 
     def folded(self):
+        self._set_writeable(True)
         return self.layer.folded()
 
     def streamed(self, name):
         return self.layer.streamed(f"{name}.layer")
 
     def __getstate__(self):
-        return {**self.__dict__, "_plans": {}}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_plans", "_packed")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _plans={}, _packed={})
+        self._set_writeable(False)
+
+    def _set_writeable(self, value):
+        for array in (self.parameters | self.buffers).values():
+            array.flags.writeable = value

@@ -11,6 +11,7 @@ from .. import _core
 
 # `run(values)`, or the recording of a kernel; the numbers of the values that it reads and of the one it makes
 Step = namedtuple("Step", "run reads writes")
+_MIXING = 2  # the place of pointwise weights among those of a recording
 
 
 class LayoutChanged(Exception):
@@ -18,10 +19,19 @@ class LayoutChanged(Exception):
 
 
 class Tape:
-    """The steps of a call, and the values that they exchanged in it; number 0 is the input."""
+    """The steps of a call, and the values that they exchanged in it; number 0 is the input.
 
-    def __init__(self, x):
+    Parameters
+    ----------
+    x : object
+        The input.
+    packed : dict, optional
+        Where packed weights are kept for other tapes with the same constants.
+    """
+
+    def __init__(self, x, packed=None):
         self.values, self._numbers = [], {}
+        self._packed = {} if packed is None else packed
         self.steps, self.constants, self.views = [], set(), set()
         self.number(x)
 
@@ -97,10 +107,16 @@ class Tape:
             places = _core.bind_recording(recording, self.values)
             if places is not None and len(places) == 1 and places[0][-1] == result:
                 self.constants |= constants
+                self._pack(recording, places[0][_MIXING])
                 self.steps.append(Step(recording, [self.number(x)], result))
                 return y
         self._append_call(function, (x,), y)
         return y
+
+    def _pack(self, recording, weight):
+        if weight in self.constants:
+            key = id(self.values[weight]), _core.isa()
+            self._packed[key] = _core.pack_recording(recording, self._packed.get(key))
 
 
 def _layout(value):
