@@ -19,7 +19,8 @@
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
 #define PART_OUTPUTS 32    /* fewer are not worth reading all pixels once more */
 #define PART_PIXELS 512    /* planes of more are shared among threads by rows */
-#define PART_TAPS 4        /* multiply-adds of a depthwise stage that take as long as reading a weight once more */
+#define PART_TAPS 4        /* multiply-adds of a depthwise stage that take as long as reading a weight once more; in ... */
+#define PART_VECTORS 7     /* ... smaller planes a band takes as long as the whole: narrow planes share vectors */
 
 static bool is_pointwise(const dsc_problem *p)
 {
@@ -118,8 +119,9 @@ static void plan_outputs(const dsc_problem *p, dsc_plan *plan)
     const dsc_int planes = p->batch * p->e.out[0], pixels = p->e.out[1] * p->e.out[2];
     dsc_int parts = p->threads;
     bool shares = parts > 1 && planes < parts && pixels <= PART_PIXELS && p->outputs >= parts * PART_OUTPUTS;
-    if (!is_pointwise(p))
-        shares = shares && kernel_volume(&p->e) * (double)(p->e.in[1] * p->e.in[2]) <= (double)(PART_TAPS * p->outputs);
+    const dsc_int inputs = p->e.in[1] * p->e.in[2];
+    if (!is_pointwise(p) && inputs > PART_VECTORS * LANES)
+        shares = shares && kernel_volume(&p->e) * (double)inputs <= (double)(PART_TAPS * p->outputs);
     plan->group = shares ? round_up(divide_up(p->outputs, parts), LANES) : p->outputs;
     plan->groups = plan->group ? divide_up(p->outputs, plan->group) : 1;
 }
