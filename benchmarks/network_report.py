@@ -9,7 +9,7 @@ PEER_COLUMNS = (
     ("onnxruntime", "ort"),
     ("openvino", "openvino"),
 )
-LAST_COLUMNS = (("ratio", 6), ("rest", 11))
+LAST_COLUMNS = (("ratio", 6), ("folded", 13))
 WIDTH = 10
 
 
@@ -45,7 +45,7 @@ def _print_environment(found, reasons):
     print(", ".join(f"{name} {value or 'absent'}" for name, value in found["versions"].items()))
     for name, reason in reasons.items():
         print(f"{name}: - ({reason})")
-    print("milliseconds, batch 1, folded; rest: share of either layout's time that is not its kernels'\n")
+    print("milliseconds, batch 1, compiled; folded: what either layout takes without that\n")
     cells = [name.rjust(width) for name, width in COLUMNS[1:]]
     cells += [title.rjust(WIDTH) for _, title in PEER_COLUMNS] + [name.rjust(w) for name, w in LAST_COLUMNS]
     heading = "  ".join([COLUMNS[0][0].ljust(COLUMNS[0][1]), *cells])
@@ -53,13 +53,13 @@ def _print_environment(found, reasons):
 
 
 def print_record(record):
-    times, rest = record["times"], record["rest"]
+    times = record["times"]
     mine = [_millis(times.get(f"dsconv {layout}")) for layout in ("channels_first", "channels_last")]
     cells = [f"{record['threads']}".rjust(7), *(cell.rjust(9) for cell in mine)]
     cells += [_millis(times.get(name)).rjust(WIDTH) for name, _ in PEER_COLUMNS]
     ratio = record.get("ratio")
     cells.append(("-" if ratio is None else f"{ratio:.2f}").rjust(6))
-    cells.append(" / ".join(f"{100 * share:.0f} %" for share in rest.values()).rjust(11))
+    cells.append(" / ".join(map(_millis, record["folded"].values())).rjust(LAST_COLUMNS[1][1]))
     print("  ".join([record["name"].ljust(COLUMNS[0][1]), *cells]), flush=True)
     for warning in record["warnings"]:
         print(f"  WARNING: {warning}", flush=True)

@@ -1,4 +1,4 @@
-"""Whole networks, folded, beside the other libraries, and how much of dsconv's time is not its kernels'."""
+"""Whole networks, compiled, beside the other libraries, and what the folded ones take without that."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 import dsconv
-from dsconv import functional, models, nn
-from dsconv.nn.convolution import EngineLayer
+from dsconv import models
 
 from . import measure, ours, timing
 from .arrays import Contender, Unsupported, channels_last
-from .trace import randomised, uses
+from .trace import randomised
 
-KERNELS = " kernels"
+FOLDED = " folded"
 # the peers that have `prepare_network`
 PEERS = ("torch", "onnxruntime", "openvino")
 
@@ -46,18 +45,16 @@ def measure_case(case, modules, options, threads):
     record = {"name": case.name, "threads": threads, "macs": first.cost(x.shape).macs}
     record |= {"notes": {}, "warnings": []}
     dsconv.set_num_threads(threads)
-    contenders = [_network(nets[layout], x, layout) for layout in ours.LAYOUTS]
+    contenders = [_network(net.compile(), x, layout) for layout, net in nets.items()]
     contenders += _peers(first, x, modules, threads, record)
     contenders = measure.agreeing(case, contenders, record)
-    contenders += [_kernels(nets[layout], x, layout) for layout in ours.LAYOUTS]
+    contenders += [_network(net, x, layout, FOLDED) for layout, net in nets.items()]
     timed = timing.interleaved(contenders, options.seconds, threads)
     record["samples"] = {name: samples for name, (_, samples) in timed.items()}
     times = {name: seconds for name, (seconds, _) in timed.items()}
-    record["kernels"] = {
-        name.removesuffix(KERNELS): times.pop(name) for name in list(times) if name.endswith(KERNELS)
-    }
+    folded = [name for name in times if name.endswith(FOLDED)]
+    record["folded"] = {name.removesuffix(FOLDED): times.pop(name) for name in folded}
     record["times"], record["limit"] = times, None
-    record["rest"] = {name: 1 - kernels / times[name] for name, kernels in record["kernels"].items()}
     return record | measure.compare(record)
 
 
@@ -81,32 +78,6 @@ def _placed(x, layout):
     return channels_last(x) if layout == "channels_last" else x
 
 
-def _network(net, x, layout):
-    net = net.compile()
+def _network(net, x, layout, kind=""):
     x = _placed(x, layout)
-    return Contender(f"dsconv {layout}", lambda: net(x), lambda: net(x))
-
-
-def _kernels(net, x, layout):
-    """The convolutions of the network alone, in its order, each from its own input to a prepared result."""
-    maps, calls = {0: _placed(x, layout)}, []
-    for use in uses(net, maps[0].shape):
-        inputs = [maps[each] for each in use.inputs]
-        result = use.layer.join(inputs) if isinstance(use.layer, nn.Sum) else use.layer(*inputs)
-        maps[use.output] = result
-        if isinstance(use.layer, (EngineLayer, nn.Linear)):
-            calls.append(_bound(use.layer, inputs[0], result))
-
-    def call():
-        for each in calls:
-            each()
-
-    return Contender(f"dsconv {layout}{KERNELS}", call, call)
-
-
-def _bound(layer, x, out):
-    linear = isinstance(layer, nn.Linear)
-    function = getattr(functional, "pointwise_conv1d" if linear else f"{layer.operation}{layer.rank}d")
-    arrays = [getattr(layer, name) for name in layer.parameter_names]
-    words = {"activation": layer.activation, "data_format": "channels_last"} if linear else layer.keywords
-    return lambda: function(x, *arrays, **words, out=out)
+    return Contender(f"dsconv {layout}{kind}", lambda: net(x), lambda: net(x))

@@ -78,7 +78,7 @@ def test_peers_compute_the_same(name, peer):
 def test_a_record():
     case = networks.Case("small", lambda data_format, rng: BUILDERS["v2"](data_format=data_format))
     record = networks.measure_case(case, {}, SimpleNamespace(seconds=0), 1)
-    assert set(record["times"]) == set(record["kernels"]) == {"dsconv channels_first", "dsconv channels_last"}
+    assert set(record["times"]) == set(record["folded"]) == {"dsconv channels_first", "dsconv channels_last"}
     assert not record["warnings"] and "ratio" in record
     assert record["macs"] == folded("v2").cost(folded("v2").input_shape).macs
 
