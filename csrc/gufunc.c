@@ -1,7 +1,7 @@
 /* Making a configured np.ufunc: parse, bind the geometry, register loops, promoter and size hook. */
 #include "gufunc.h"
 
-static int find_word(const char *const *words, const char *word)
+int find_word(const char *const *words, const char *word)
 {
     for (int i = 0; words[i]; ++i)
         if (strcmp(words[i], word) == 0)

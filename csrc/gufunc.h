@@ -70,6 +70,13 @@ dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p);
 PyObject *make_gufunc(PyObject *module, PyObject *args);
 int read_activation(const char *name, dsc_activation *activation);   /* NULL: none; -1 with a ValueError */
 
+int find_word(const char *const *words, const char *word);   /* its position, -1 with a ValueError */
+
+/* arithmetic.c: y = x, or x combined with another operand or a number, over three axes of which the last is dense. */
+typedef struct { int kind; dsc_int item, size[3], step[3], y_step; double number; } arithmetic;
+int read_arithmetic(PyObject *args, dsc_problem *p, arithmetic *a);
+void run_arithmetic(const arithmetic *a, const dsc_problem *p);
+
 /* recording.c */
 void record_call(const bound *b, int type, const dsc_problem *p);
 PyObject *record(PyObject *module, PyObject *args);

@@ -127,7 +127,7 @@ static PyMethodDef methods[] = {
     {"graph_group", graph_group, METH_VARARGS, "Positions of equal keys, key by key, in their order."},
     {"record", record, METH_VARARGS, "The result of a function, and a recording of the ufuncs that it called."},
     {"record_arithmetic", record_arithmetic, METH_VARARGS,
-     "A recording of y += x or y /= number on whole arrays, or None for arrays that it cannot be of."},
+     "A recording of y = x + other and the like on whole arrays, or None for others."},
     {"bind_recording", bind_recording, METH_VARARGS, "Which arrays a recording's calls read and write."},
     {"pack_recording", pack_recording, METH_VARARGS,
      "Give a call, whose weights no longer change, these packed ones or new ones; which these are, or None."},

@@ -6,8 +6,7 @@
 
 enum { PLACES = 6 };
 
-/* What is recorded besides kernels, in place of one: whole arrays of y, y + x or y / divisor. */
-enum { ADDED = -2, DIVIDED = -1 };
+enum { ARITHMETIC = -1 };   /* in place of a kernel */
 
 /* Where an operand begins: in which of the values that a replay is given, -1: the call has no such operand; how many bytes
  * into it, and how many bytes it needs to have. */
@@ -16,7 +15,7 @@ typedef struct { Py_ssize_t value; npy_intp offset, bytes; } place;
 typedef struct {
     int kernel, type;
     dsc_problem problem;
-    double divisor;
+    arithmetic steps;
     PyObject *packed;         /* owns problem.packed, which the kernels of `table` alone read; or NULL */
     const dsc_table *table;
     place places[PLACES];
@@ -101,31 +100,15 @@ PyObject *record(PyObject *module, PyObject *args)
     return NULL;
 }
 
-static bool is_whole(PyArrayObject *array, int type)
-{
-    return PyArray_TYPE(array) == type && PyArray_ISCARRAY_RO(array) && PyArray_SIZE(array) > 0;
-}
-
 PyObject *record_arithmetic(PyObject *module, PyObject *args)
 {
-    PyArrayObject *y;
-    PyObject *other;
     recording *r;
+    arithmetic steps;
+    recorded_call call = {.kernel = ARITHMETIC};
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!O:record_arithmetic", &PyArray_Type, &y, &other))
+    const int known = read_arithmetic(args, &call.problem, &steps);
+    if (known < 0)
         return NULL;
-    const int type = PyArray_TYPE(y);
-    recorded_call call = {.type = type == NPY_DOUBLE ? DSC_FLOAT64 : DSC_FLOAT32, .divisor = 1};
-    call.problem.batch = PyArray_SIZE(y), call.problem.y.data = PyArray_BYTES(y);
-    bool known = (type == NPY_FLOAT || type == NPY_DOUBLE) && is_whole(y, type);
-    if (PyArray_Check(other)) {
-        known = known && is_whole((PyArrayObject *)other, type) && PyArray_SIZE((PyArrayObject *)other) == PyArray_SIZE(y);
-        call.kernel = ADDED, call.problem.x.data = PyArray_BYTES((PyArrayObject *)other);
-    } else {
-        call.kernel = DIVIDED, call.divisor = PyFloat_AsDouble(other);
-        if (PyErr_Occurred())
-            return NULL;
-    }
     PyObject *capsule = known ? new_recording(&r) : Py_NewRef(Py_None);
     if (!known || !capsule)
         return capsule;
@@ -133,6 +116,7 @@ PyObject *record_arithmetic(PyObject *module, PyObject *args)
         Py_DECREF(capsule);
         return PyErr_NoMemory();
     }
+    call.steps = steps;
     r->calls[r->count++] = call;
     return capsule;
 }
@@ -253,31 +237,6 @@ static int place_operand(const place *at, PyObject *values, char **data)
     return 0;
 }
 
-/* Vectors as every x86-64 processor has them: the compiler makes none of a plain loop at -O2. */
-#define ARITHMETIC(real) \
-    static void arithmetic_##real(const dsc_problem *p, double divided) \
-    { \
-        typedef real four __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)))); \
-        const real divisor = (real)divided, *x = (const real *)p->x.data; \
-        real *y = (real *)p->y.data; \
-        dsc_int i = 0; \
-        for (; i + 4 <= p->batch; i += 4) { \
-            four *to = (four *)(y + i); \
-            *to = x ? *to + *(const four *)(x + i) : *to / divisor; \
-        } \
-        for (; i < p->batch; ++i) \
-            y[i] = x ? y[i] + x[i] : y[i] / divisor; \
-    }
-ARITHMETIC(float)
-ARITHMETIC(double)
-
-static void replay_arithmetic(const recorded_call *call, const dsc_problem *p)
-{
-    Py_BEGIN_ALLOW_THREADS
-    (call->type == DSC_FLOAT32 ? arithmetic_float : arithmetic_double)(p, call->divisor);
-    Py_END_ALLOW_THREADS
-}
-
 static int replay_call(const recorded_call *call, PyObject *values)
 {
     dsc_problem p = call->problem;
@@ -287,7 +246,9 @@ static int replay_call(const recorded_call *call, PyObject *values)
         if (place_operand(&call->places[i], values, operands[i]) < 0)
             return -1;
     if (call->kernel < 0) {
-        replay_arithmetic(call, &p);
+        Py_BEGIN_ALLOW_THREADS
+        run_arithmetic(&call->steps, &p);
+        Py_END_ALLOW_THREADS
         return 0;
     }
     const dsc_table *table = dsc_active(call->type);

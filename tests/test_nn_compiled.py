@@ -153,6 +153,11 @@ LAYERS = {
     "sum of sums": nn.Sum(nn.Residual(nn.Sequential(conv, conv)), nn.Sum(conv, conv)),
     "a layer used twice": nn.Sequential(conv, conv, conv),
     "joined": nn.Sequential(conv, nn.Concat(conv, nn.Identity(), conv), nn.PointwiseConv2d(12, 2, rng=0)),
+    "gate on channels": nn.Sequential(conv, nn.SqueezeExcite(4, 2, rng=0), conv),
+    "gate on channels last": nn.Sequential(
+        nn.SqueezeExcite(6, 2, data_format="channels_last", rng=0), nn.Activation("relu")
+    ),
+    "a product": nn.Sequential(conv, nn.Product(conv, nn.Identity(), conv), conv),
     "a gate": nn.Product(conv, nn.GlobalAveragePool(keepdims=True)),
     "split": nn.Sequential(
         conv, nn.Split((1, 3), nn.Identity(), nn.DepthwiseConv2d(3, 3, rng=0, padding=1)), conv
@@ -177,6 +182,19 @@ def test_layers(name, dtype, rng):
     for each in fast.layer.children.values():
         for kept, original in getattr(each, "seen", ()):
             np.testing.assert_array_equal(kept, original)
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_gates_and_branches_are_replayed(data_format, rng):
+    """One replay, without a call of Python in between."""
+    words = {"data_format": data_format, "rng": 0}
+    gate = nn.SqueezeExcite(12, 3, **words)
+    paths = nn.PointwiseConv2d(12, 4, **words), nn.SeparableConv2d(12, 5, 3, padding=1, **words)
+    joined = nn.Concat(nn.Identity(), *paths, data_format=data_format)
+    net = nn.Sequential(nn.PointwiseConv2d(12, 12, **words), gate, joined, nn.PointwiseConv2d(21, 3, **words))
+    shape = (2, 12, 6, 7) if data_format == "channels_first" else (2, 6, 7, 12)
+    fast = check(net, *rng.standard_normal((2, *shape)).astype("f4"))
+    assert len(plan_of(fast)._program) == (1 if data_format == "channels_first" else 3)
 
 
 def test_layers_in_between_break_nothing_up():

@@ -25,7 +25,8 @@ def test_places_of_values():
     two = tape.kernel(conv, tape.values[0], [conv.weight])
     wide = nn.Linear(256, 256, rng=0)
     three = tape.kernel(wide, flat, [wide.weight, wide.bias])
-    four = tape.add_into(tape.kernel(conv, two, [conv.weight]), two)
+    four = tape.kernel(conv, two, [conv.weight])
+    tape.arithmetic(np.add, four, two, four)
     plan = Plan(tape, (three, four))
     assert plan._bytes == 0 or one.nbytes <= plan._bytes
     places = {number: plan._offsets.get(number) for number in (tape.number(one), tape.number(two))}
@@ -76,21 +77,63 @@ def test_recordings_of_what_cannot_be_replayed():
     assert _core.bind_recording(recording, [x]) == []
 
 
-def test_recorded_arithmetic(rng):
-    for dtype in ("f4", "f8"):
-        for size in (1, 3, 4, 7, 64, 1001):
-            y, x = rng.standard_normal((2, size)).astype(dtype)
-            values, expected = [y, x], (y + x) / y.dtype.type(49)
-            recordings = _core.record_arithmetic(y, x), _core.record_arithmetic(y, 49)
-            assert all(_core.bind_recording(each, values) is not None for each in recordings)
-            _core.replay(recordings, values)
-            same_bits(y, expected)
-    y = np.ones(4, "f4")
-    others = (np.ones(4, "f8"), np.ones(5, "f4"), np.ones(8, "f4")[::2])
-    assert all(_core.record_arithmetic(y, other) is None for other in others)
-    assert _core.record_arithmetic(y.astype("f2"), 2) is None
-    with pytest.raises(TypeError):
-        _core.record_arithmetic(y, "two")
+REPEATED = [
+    ((2, 3, 4, 5), (2, 3, 1, 1)), ((2, 4, 5, 3), (2, 1, 1, 3)), ((2, 3, 7), (1, 3, 1)),
+    ((2, 3, 7), (2, 1, 7)), ((1, 5), (1, 5)), ((2, 3, 4, 5), (1, 1, 1, 1)), ((1, 130), (1, 1)),
+    ((2, 2, 3, 2, 3), (2, 2, 1, 1, 3)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape, other", REPEATED)
+def test_recorded_arithmetic(shape, other, dtype, rng):
+    """The bits of NumPy's ufuncs, with another operand, repeated or not, or a number; in place or not."""
+    for ufunc in (np.add, np.multiply, np.divide):
+        for second in (rng.standard_normal(other).astype(dtype), 49):
+            x = rng.standard_normal(shape).astype(dtype)
+            expected = ufunc(x, second)
+            for y in (np.zeros_like(x), x):
+                values = [x, y, second]
+                recording = _core.record_arithmetic(ufunc.__name__, y, x, second)
+                assert _core.bind_recording(recording, values) is not None
+                _core.replay((recording,), values)
+                same_bits(y, expected)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_recorded_copies(axis, dtype, rng):
+    sizes = [[2, 3, 4, 5] for _ in range(3)]
+    for size, each in enumerate(sizes, 1):
+        each[axis] = size
+    parts = [rng.standard_normal(size).astype(dtype) for size in sizes]
+    tape = Tape(parts[0])
+    y = tape.concatenate(parts, axis)
+    assert not any(callable(step.run) for step in tape.steps) and len(tape.steps) == 3
+    expected, values = y.copy(), list(tape.values)
+    y[...] = 0
+    _core.replay(tuple(step.run for step in tape.steps), values)
+    same_bits(y, expected)
+
+
+def test_arithmetic_that_is_not_recorded():
+    y = np.ones((2, 3, 4, 5), "f4")
+    others = (
+        np.ones(y.shape, "f8"),
+        np.ones((2, 1, 4, 1), "f4"),
+        np.ones((3, 4, 5), "f4"),
+        np.ones((2, 3, 8, 5), "f4")[:, :, ::2],
+    )
+    for other in others:
+        assert _core.record_arithmetic("multiply", y, y, other) is None
+    assert _core.record_arithmetic("add", y.astype("f2"), y.astype("f2"), 2) is None
+    assert _core.record_arithmetic("copy", y[:, ::2, :, ::2], y[:, :2, :, :3].copy(), 0) is None
+    assert _core.record_arithmetic("add", y[:, :1], y[:, :1], 2) is None
+    for arguments in (("power", y, y, 2), ("add", y, y, "two"), ("add", y, 1, 2), ()):
+        with pytest.raises((TypeError, ValueError)):
+            _core.record_arithmetic(*arguments)
+    with pytest.raises(ValueError, match="one call"):
+        _core.pack_recording(_core.record_arithmetic("add", y, y, y), None)
 
 
 def test_packed_weights_are_shared():
@@ -108,6 +151,6 @@ def test_packed_weights_are_shared():
         _core.replay((recording,), values)
         np.testing.assert_array_equal(values[3], y)
     assert packed[0] is packed[1]
-    for arguments in ((1, None), (recording, recording), (_core.record_arithmetic(y, y), None)):
+    for arguments in ((1, None), (recording, recording)):
         with pytest.raises(ValueError):
             _core.pack_recording(*arguments)

@@ -147,6 +147,12 @@ class Concat(Branches):
         self.join_shapes([each.shape for each in parts])
         return np.concatenate(parts, axis=self.axis)
 
+    def traced_join(self, tape, parts):
+        if type(self).join is not Concat.join:
+            return super().traced_join(tape, parts)
+        self.join_shapes([each.shape for each in parts])
+        return tape.concatenate(parts, self.axis)
+
     def split(self, dy, parts):
         ends = np.cumsum([each.shape[self.axis] for each in parts])
         return np.split(dy, ends[:-1], axis=self.axis)
@@ -221,7 +227,7 @@ class Sum(Branches):
         if not plain or any(_kind(each) != _kind(first) for each in others):
             return tape.call(lambda *parts: self.join(list(parts)), *parts)
         for each in others:
-            first = tape.add_into(first, each)
+            first = tape.arithmetic(np.add, first, each, first)
         return first
 
     @property
@@ -309,6 +315,15 @@ class Product(Branches):
         total = parts[0]
         for part in parts[1:]:
             total = total * part
+        return total
+
+    def traced_join(self, tape, parts):
+        if type(self).join is not Product.join:
+            return super().traced_join(tape, parts)
+        self.join_shapes([each.shape for each in parts])
+        total = parts[0]
+        for part in parts[1:]:
+            total = tape.arithmetic(np.multiply, total, part)
         return total
 
     def split(self, dy, parts):

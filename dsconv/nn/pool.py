@@ -290,7 +290,7 @@ class GlobalAveragePool(Layer):
             return super().traced(tape, x)
         of_rows = _short_sum(x.dtype, count)
         total = tape.kernel(lambda x: of_rows(x.reshape(*x.shape[:2], count)), x, of_rows.args)
-        mean = tape.divide_into(total, total.dtype.type(count))
+        mean = tape.arithmetic(np.divide, total, total.dtype.type(count), total)
         return tape.view(lambda total: self._shaped(total, axes), mean)
 
     def _shaped(self, total, axes):

@@ -65,29 +65,42 @@ class Tape:
         self.views.add(self.number(y))
         return y
 
-    def add_into(self, total, other):
-        """`total` plus `other` in the memory of `total`, which no later step reads as it was."""
-        self._append_arithmetic(np.add, total, other, [self.number(total), self.number(other)])
-        total += other
-        return total
+    def arithmetic(self, ufunc, x, other, out=None):
+        """``ufunc(x, other)`` for `np.add`, `np.multiply` or `np.divide` and an array or a number.
 
-    def divide_into(self, total, divisor):
-        """`total` divided by a number, likewise."""
-        self._append_arithmetic(np.divide, total, divisor, [self.number(total)])
-        total /= divisor
-        return total
-
-    def _append_arithmetic(self, ufunc, total, other, reads):
-        number = reads[0]
-        recording = _core.record_arithmetic(total, other)
+        What is written into `out` no later step reads as it was.
+        """
+        arrays = [x, other] if isinstance(other, np.ndarray) else [x]
+        y = ufunc(x, other, out)
+        reads, writes, into = [self.number(each) for each in arrays], self.number(y), out is not None
+        recording = _core.record_arithmetic(ufunc.__name__, y, x, other)
         if recording is not None and _core.bind_recording(recording, self.values) is not None:
-            self.steps.append(Step(recording, reads, number))
-            return
+            self.steps.append(Step(recording, reads, writes))
+            return y
 
         def run(values):
-            ufunc(values[number], values[reads[1]] if len(reads) > 1 else other, values[number])
+            second = values[reads[1]] if len(reads) > 1 else other
+            values[writes] = ufunc(values[reads[0]], second, values[writes] if into else None)
 
-        self.steps.append(Step(run, reads, number))
+        self.steps.append(Step(run, reads, writes))
+        return y
+
+    def concatenate(self, parts, axis):
+        """The parts, joined along an axis."""
+        y = np.concatenate(parts, axis)
+        edges = np.cumsum([each.shape[axis] for each in parts])[:-1]
+        recordings = [
+            _core.record_arithmetic("copy", to, each, 0)
+            for to, each in zip(np.split(y, edges, axis), parts, strict=True)
+        ]
+        for each in (*parts, y):
+            self.number(each)
+        if None in recordings or None in [_core.bind_recording(each, self.values) for each in recordings]:
+            self._append_call(lambda *parts: np.concatenate(parts, axis), parts, y)
+            return y
+        for each, part in zip(recordings, parts, strict=True):
+            self.steps.append(Step(each, [self.number(part)], self.number(y)))
+        return y
 
     def kernel(self, function, x, constants):
         """``function(x)``, in each run its kernel alone if that is all there is to it.
