@@ -163,13 +163,34 @@ static bool check_abandoned(rng *r, test_case *t, const dsc_operation *operation
     return true;
 }
 
+/* Pointwise weights in the order of their use, just before or behind a guard page; false where the set has no such order. */
+static bool pack_weights(rng *r, const test_case *t, dsc_problem *p)
+{
+    static guarded memory;
+    const dsc_table *table = dsc_active(t->kind->type);
+    const bool mixes = t->row->kernel == DSC_POINTWISE || t->row->kernel == DSC_SEPARABLE;
+    const size_t bytes = mixes ? table->pack(p, NULL) : 0;
+    if (!memory.low)
+        memory = guarded_memory(SCRATCH_MOST);
+    char *packed = bytes ? guarded_place(&memory, bytes, chance(r, 50)) : NULL;
+    if (!packed)
+        return false;
+    table->pack(p, packed);
+    p->packed = packed;
+    return true;
+}
+
 static bool check_set(rng *r, test_case *t, const char *wanted, where *at)
 {
     const dsc_operation *operation = &dsc_active(t->kind->type)->operation[t->row->kernel];
-    static const struct { const char *name; int threads; } ways[] = {{"items", 0}, {"1 thread", 1}, {"3 threads", 3}};
+    static const struct { const char *name; int threads; bool packed; } ways[] = {
+        {"items", 0, false}, {"1 thread", 1, false}, {"3 threads", 3, false}, {"packed, items", 0, true}, {"packed", 3, true},
+    };
     at->set = dsc_active_name();
-    for (int i = 0; i < 3; ++i) {
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; ++i) {
         dsc_problem p = problem_of(t);
+        if (ways[i].packed && !pack_weights(r, t, &p))
+            continue;
         at->way = ways[i].name;
         fill_pattern(result_of(t)->memory, bytes_of(t));
         bool ran = ways[i].threads ? run_threads(operation, &p, ways[i].threads) : run_items(r, operation, &p);
