@@ -58,6 +58,9 @@ static inline void v_store_even(real *p, vec v, int count)
     X86(mask_storeu)(p + LANES, (mask)(even & exists >> LANES), v_zip_high(v, v));
 }
 
+#define VECTOR_SCALES   /* by powers of two, rounded once where results are subnormal */
+static inline vec v_scale(vec v, vec power) { return X86(scalef)(v, power); }
+
 /* NaN stays, as the second operand, and quietly: without `_MM_FROUND_NO_EXC` it would raise a flag. */
 static inline vec v_at_least(vec v, vec low) { return X86(max_round)(low, v, _MM_FROUND_NO_EXC); }
 static inline vec v_at_most(vec v, vec high) { return X86(min_round)(high, v, _MM_FROUND_NO_EXC); }

@@ -35,10 +35,24 @@ INLINE vec v_round(vec x, ivec *n)
     return shifted - shift;
 }
 
-/* exp(x) = 2^n * (1 + p): p = exp(r) - 1 without cancellation, |r| <= ln(2) / 2. */
-INLINE vec v_reduced_expm1(vec x, ivec *n)
+/* v * 2^n, n also as a real. */
+INLINE vec v_times_power(vec v, ivec n, vec real_n)
 {
-    vec whole = v_round(x * v_spread((real)1.44269504088896340736), n);
+#ifdef VECTOR_SCALES
+    (void)n;
+    return v_scale(v, real_n);
+#else
+    /* In two factors: one alone has no exponent for subnormal results. */
+    ivec half = n >> 1;
+    (void)real_n;
+    return v * v_power_of_two(half) * v_power_of_two(n - half);
+#endif
+}
+
+/* exp(x) = 2^n * (1 + p): p = exp(r) - 1 without cancellation, |r| <= ln(2) / 2. */
+INLINE vec v_reduced_expm1(vec x, ivec *n, vec *real_n)
+{
+    vec whole = *real_n = v_round(x * v_spread((real)1.44269504088896340736), n);
     vec r = x - whole * v_spread(LN2_HIGH) - whole * v_spread(LN2_LOW);
     vec p = v_spread((real)exp_coefficients[EXP_TERMS]);
     UNROLL
@@ -47,27 +61,30 @@ INLINE vec v_reduced_expm1(vec x, ivec *n)
     return p * r * r + r;
 }
 
-static inline vec v_exp(vec x)
+/* Of x that are not above EXP_HIGHEST. */
+INLINE vec v_exp_below(vec x)
 {
     ivec n;
-    x = v_at_most(v_at_least(x, v_spread(EXP_LOWEST)), v_spread(EXP_HIGHEST));
-    vec p = v_reduced_expm1(x, &n);
-    /* In two factors: one alone has no exponent for subnormal results. */
-    ivec half = n >> 1;
-    return (p + v_spread(1)) * v_power_of_two(half) * v_power_of_two(n - half);
+    vec real_n, p = v_reduced_expm1(v_at_least(x, v_spread(EXP_LOWEST)), &n, &real_n);
+    return v_times_power(p + v_spread(1), n, real_n);
+}
+
+static inline vec v_exp(vec x)
+{
+    return v_exp_below(v_at_most(x, v_spread(EXP_HIGHEST)));
 }
 
 static inline vec v_sigmoid(vec x)
 {
-    vec one = v_spread(1), e = v_exp(-v_abs(x));
+    vec one = v_spread(1), e = v_exp_below(-v_abs(x));
     return v_select(v_negative(x), e, one) / (one + e);
 }
 
 static inline vec v_tanh(vec x)
 {
     ivec n;
-    vec size = v_at_most(v_abs(x), v_spread(TANH_SATURATED)) * v_spread(2);
-    vec p = v_reduced_expm1(size, &n), scale = v_power_of_two(n);
+    vec size = v_at_most(v_abs(x), v_spread(TANH_SATURATED)) * v_spread(2), real_n;
+    vec p = v_reduced_expm1(size, &n, &real_n), scale = v_power_of_two(n);
     vec m = scale * p + (scale - v_spread(1));
     vec t = m / (m + v_spread(2));
     return (vec)((ivec)t | ((ivec)x & (ivec)v_spread((real)-0.0)));
@@ -110,7 +127,7 @@ static inline vec v_hardswish(vec x)
     return x * v_hardsigmoid(x);
 }
 
-static inline vec v_activate(dsc_activation activation, vec x)
+INLINE vec v_activate(dsc_activation activation, vec x)
 {
     switch (activation) {
     case DSC_HARDSWISH: return v_hardswish(x);
@@ -123,17 +140,46 @@ static inline vec v_activate(dsc_activation activation, vec x)
     }
 }
 
+/* Of one vector, which is rare. */
+static __attribute__((noinline)) vec v_activate_any(dsc_activation activation, vec x)
+{
+    return v_activate(activation, x);
+}
+
+INLINE void activate_whole(const dsc_activation activation, real *p, dsc_int count)
+{
+    for (dsc_int i = 0; i < count; i += LANES)
+        v_store(p + i, v_activate(activation, v_load(p + i)));
+}
+
+/* Whole vectors in place: a loop for each activation, whose constants stay in registers. */
+static __attribute__((noinline)) void activate_vectors(dsc_activation activation, real *p, dsc_int count)
+{
+    switch (activation) {
+    case DSC_HARDSWISH: activate_whole(DSC_HARDSWISH, p, count); break;
+    case DSC_HARDSIGMOID: activate_whole(DSC_HARDSIGMOID, p, count); break;
+    case DSC_SILU: activate_whole(DSC_SILU, p, count); break;
+    case DSC_SIGMOID: activate_whole(DSC_SIGMOID, p, count); break;
+    case DSC_TANH: activate_whole(DSC_TANH, p, count); break;
+    case DSC_GELU: activate_whole(DSC_GELU, p, count); break;
+    default: break;
+    }
+}
+
 /* In place, for the activations that do not fit into a kernel's epilogue (see epilogue.h). */
 static __attribute__((noinline)) void activate(dsc_activation activation, real *p, dsc_int step, dsc_int count)
 {
-    for (dsc_int i = 0; i < count; i += LANES) {
+    const dsc_int whole = step == 1 ? count / LANES * LANES : 0;
+    if (whole)
+        activate_vectors(activation, p, whole);
+    for (dsc_int i = whole; i < count; i += LANES) {
         int here = (int)(count - i < LANES ? count - i : LANES);
         real *q = p + i * step;
         if (step == 1) {
             mask m = v_mask(0, here);
-            v_store_masked(q, v_activate(activation, v_load_masked(q, m)), m);
+            v_store_masked(q, v_activate_any(activation, v_load_masked(q, m)), m);
         } else {
-            v_scatter(q, step, v_activate(activation, v_gather(q, step, here)), here);
+            v_scatter(q, step, v_activate_any(activation, v_gather(q, step, here)), here);
         }
     }
 }

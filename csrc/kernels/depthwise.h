@@ -69,9 +69,11 @@ static void run_planes(const dsc_problem *p, const dsc_plan *plan, const plane_r
 
 static void finish_planes(const output_tile *t, const plane_target *target, dsc_int planes)
 {
+    const bool dense = target->column == 1 && target->row == t->columns;
+    const dsc_int rows = dense ? 1 : t->rows, columns = dense ? t->rows * t->columns : t->columns;
     for (dsc_int plane = 0; target->finish->later != DSC_LINEAR && plane < planes; ++plane)
-        for (dsc_int row = 0; row < t->rows; ++row)
-            finish_later(target->finish, target->y + plane * target->plane + row * target->row, target->column, t->columns);
+        for (dsc_int row = 0; row < rows; ++row)
+            finish_later(target->finish, target->y + plane * target->plane + row * target->row, target->column, columns);
 }
 
 /* The windows of all phases of the columns that begin with `w`, if there is a tile for them; `at` then moves past them. */

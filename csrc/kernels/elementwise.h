@@ -39,10 +39,17 @@ static void run_activation(const dsc_problem *p, const dsc_plan *plan, dsc_int b
     const epilogue finish = make_epilogue(p->taps_activation);
     dsc_int last = at_most(end * ELEMENTS_ITEM, p->batch);
     (void)plan, (void)scratch;
+    if (finish.later != DSC_LINEAR && is_native(p) && p->x.batch == 1 && p->y.batch == 1) {
+        const dsc_int first = begin * ELEMENTS_ITEM;
+        real *y = (real *)p->y.data + first;
+        memmove(y, (const real *)p->x.data + first, (size_t)(last - first) * sizeof(real));
+        activate(finish.later, y, 1, last - first);
+        return;
+    }
     for (dsc_int i = begin * ELEMENTS_ITEM; i < last; i += LANES) {
         int count = (int)at_most(last - i, LANES);
         vec x = v_finish(&finish, load_elements(p, p->x.data, p->x.batch, i, count));
-        store_elements(p, p->y.data, p->y.batch, i, count, v_activate(finish.later, x));
+        store_elements(p, p->y.data, p->y.batch, i, count, v_activate_any(finish.later, x));
     }
 }
 

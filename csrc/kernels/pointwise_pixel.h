@@ -128,10 +128,10 @@ static void store_outputs_of_pixel(const mixing_tile *m, real *y, vec sum, dsc_i
 {
     real lanes[LANES];
     v_store(lanes, m->last ? v_finish(m->finish, sum) : sum);
+    if (m->last)
+        finish_later(m->finish, lanes, 1, LANES);
     for (dsc_int i = begin; i < end; ++i)
         y[i * m->y_row] = lanes[i];
-    if (m->last)
-        finish_later(m->finish, y + begin * m->y_row, m->y_row, end - begin);
 }
 
 /* Outputs from `o` on, so many blocks of packed weights; returns how many outputs that were. */

@@ -235,8 +235,10 @@ static void gather_sums(const mixing_tile *t, const mixing_block *b, real *sums)
 }
 
 /* Results from `sums` to where they belong, with the activations that registers have no room for. */
-static void store_mixed(const mixing_tile *t, const mixing_block *b, const real *sums)
+static void store_mixed(const mixing_tile *t, const mixing_block *b, real *sums)
 {
+    if (t->last)
+        finish_later(t->finish, sums, 1, b->rows * b->vectors * LANES);
     for (dsc_int r = 0; r < b->rows; ++r) {
         real *y = b->y + r * t->y_row;
         for (dsc_int v = 0; v < b->vectors; ++v) {
@@ -251,8 +253,6 @@ static void store_mixed(const mixing_tile *t, const mixing_block *b, const real 
             else
                 v_store_masked(y + v * LANES, sum, v_mask(0, left));
         }
-        if (t->last)
-            finish_later(t->finish, y, t->y_column, b->width);
     }
 }
 
