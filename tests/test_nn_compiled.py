@@ -325,6 +325,37 @@ def test_many_threads(rng):
             same_bits(y, each)
 
 
+INTERRUPTED = """
+import signal, time
+import numpy as np
+import dsconv as ds
+from dsconv import nn
+
+def ring(number, frame):
+    raise KeyboardInterrupt
+
+ds.set_num_threads(1)
+signal.signal(signal.SIGALRM, ring)
+net = nn.Sequential(*[nn.PointwiseConv1d(256, 256, rng=0) for _ in range(8)]).compile()
+x = np.ones((1, 256, 50000), np.float32)
+expected = net(x)
+begin = time.perf_counter()
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+try:
+    while True:
+        net(x)
+except KeyboardInterrupt:
+    print(time.perf_counter() - begin < 0.4)
+print(np.array_equal(net(x), expected))
+"""
+
+
+def test_interrupt(run_python):
+    """In the middle of a replay, and the next call is right."""
+    done = run_python(INTERRUPTED)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
 def test_floating_point_errors():
     """As in every other call, those of any step."""
     layers = [nn.PointwiseConv1d(1, 1, rng=seed) for seed in range(2)]
