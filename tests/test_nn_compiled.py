@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dsconv as ds
-from dsconv import _core, models, nn
+from dsconv import models, nn
 
 from . import test_models_sequences, test_models_vision
 
@@ -368,50 +368,3 @@ def test_floating_point_errors():
     with np.errstate(all="ignore"):
         same_bits(net(x), net.layer(x))
     np.testing.assert_array_equal(net(np.zeros_like(x)), net.layer(np.zeros_like(x)))
-
-
-# ---- packed weights ------------------------------------------------------------------------------
-def packed_case(rng):
-    """A layer of any size with channels first, and an input."""
-    dtype, rank = rng.choice(["f4", "f8"]), int(rng.integers(1, 3))
-    channels, outputs = int(rng.integers(1, 40)), int(rng.integers(8, 90))
-    if rng.random() < 0.1:
-        channels = int(rng.integers(1025, 1100))
-    sizes = rng.integers(1, 9 if rank == 2 else 80, rank)
-    words = {"activation": rng.choice([None, "relu6", "silu"]), "bias": bool(rng.integers(2)), "dtype": dtype}
-    words |= {"rng": int(rng.integers(99))}
-    if rng.integers(2):
-        layer = getattr(nn, f"PointwiseConv{rank}d")(channels, outputs, **words)
-    else:
-        kind = getattr(nn, f"SeparableConv{rank}d")
-        layer = kind(channels, outputs, 3, padding="same", stride=int(rng.integers(1, 3)), **words)
-    return layer, rng.standard_normal((int(rng.integers(1, 3)), channels, *sizes)).astype(dtype)
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("seed", range(20))
-def test_packed_weights(seed, threads, kernel_set, always_parallel):
-    """Pixels fewer or more than vectors hold, outputs beyond blocks, channels summed in several passes."""
-    rng = np.random.default_rng(seed)
-    with ds.num_threads(threads):
-        for _ in range(10):
-            layer, x = packed_case(rng)
-            check(layer, x)
-
-
-@pytest.mark.parametrize("outputs", [15, 16, 17, 32, 64, 100])
-@pytest.mark.parametrize("pixels", [*range(1, 10), *range(15, 21), *range(47, 54), 63, 64, 65, 196])
-def test_packed_weights_of_maps(pixels, outputs, kernel_set, rng):
-    for dtype in ("f4", "f8"):
-        layer = nn.PointwiseConv1d(33, outputs, dtype=dtype, rng=0)
-        check(layer, rng.standard_normal((1, 33, pixels)).astype(dtype))
-
-
-def test_packed_weights_and_another_kernel_set(rng):
-    """Those of one set are not read by another."""
-    net, x = nn.PointwiseConv1d(20, 40, rng=0).compile(), rng.standard_normal((1, 20, 50)).astype("f4")
-    former = _core.isa()
-    for name in (*_core.available_isas(), former):
-        net(x)
-        _core.set_isa(name)
-        same_bits(net(x), net.layer(x))
