@@ -9,7 +9,7 @@ enum { COPY, ADD, MULTIPLY, DIVIDE };
 #define ROW(real) \
     static void row_##real(int kind, real *y, const real *x, const real *other, dsc_int step, double number, dsc_int count) \
     { \
-        typedef real four __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)))); \
+        typedef real four __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias)); \
         const real one = other && !step ? *other : (real)number; \
         const four all = {one, one, one, one}; \
         dsc_int i = 0; \

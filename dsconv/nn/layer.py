@@ -342,7 +342,15 @@ class Layer:
         Returns
         -------
         Compiled
-            It has arrays of its own.
+            It has arrays of its own, which are read-only; this layer stays as it is.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dsconv import nn
+        >>> fast = nn.Sequential(nn.SeparableConv2d(3, 8, 3, rng=0), nn.Activation("relu")).compile()
+        >>> [fast(np.ones((1, 3, 6, 6), np.float32)).shape for _ in range(2)]
+        [(1, 8, 4, 4), (1, 8, 4, 4)]
         """
         from .compiled import Compiled
 
