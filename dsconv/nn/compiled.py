@@ -66,7 +66,8 @@ class Compiled(Layer):
     def __call__(self, x, **context):
         if context or self.training or type(x) is not np.ndarray:
             return self.layer(x, **context)
-        if not (x.flags.c_contiguous and x.flags.aligned):
+        flags = x.flags
+        if not (flags.c_contiguous and flags.aligned):
             x = np.require(x, requirements="CA")
         plan = self._plans.get((x.shape, x.dtype))
         if plan is None:

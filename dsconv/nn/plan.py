@@ -1,5 +1,7 @@
 """A tape with a place for each of its values, to be run again and again."""
 
+from functools import partial
+
 import numpy as np
 
 from .. import _core
@@ -75,15 +77,11 @@ def _joined(steps):
             recordings.append(step.run)
             continue
         if recordings:
-            yield _replayed(tuple(recordings))
+            yield partial(_core.replay, tuple(recordings))
         recordings = []
         yield step.run
     if recordings:
-        yield _replayed(tuple(recordings))
-
-
-def _replayed(recordings):
-    return lambda values: _core.replay(recordings, values)
+        yield partial(_core.replay, tuple(recordings))
 
 
 def _overlap(array, value):
