@@ -121,7 +121,7 @@ PyObject *record_arithmetic(PyObject *module, PyObject *args)
     return capsule;
 }
 
-/* The array that holds an address. */
+/* The array that holds an address: one that is not dense only its first element, for the others may be anywhere around. */
 static place find_place(const char *address, PyObject *values)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(values); ++i) {
@@ -129,7 +129,7 @@ static place find_place(const char *address, PyObject *values)
         if (!PyArray_Check(array))
             continue;
         const npy_intp offset = address - PyArray_BYTES(array), bytes = PyArray_NBYTES(array);
-        if (offset >= 0 && offset < bytes)
+        if (offset == 0 ? bytes > 0 : offset > 0 && offset < bytes && PyArray_IS_C_CONTIGUOUS(array))
             return (place){i, offset, bytes};
     }
     return (place){-1, 0, 0};

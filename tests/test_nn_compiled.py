@@ -120,6 +120,16 @@ class Late(nn.DepthwiseConv2d):
         return y
 
 
+class Reversed(nn.Layer):
+    """A view that runs backwards."""
+
+    def vjp(self, x):
+        return x[..., ::-1], lambda dy: (dy[..., ::-1], {})
+
+    def output_shape(self, shape):
+        return shape
+
+
 class Linear2(nn.Linear):
     def __call__(self, x):
         return 2 * super().__call__(x)
@@ -144,6 +154,7 @@ LAYERS = {
     "a view of a result": nn.Sequential(conv, nn.Reshape(4, 30)),
     "a view that a kernel reads": nn.Sequential(conv, nn.Reshape(120), nn.Linear(120, 3, rng=0)),
     "one that keeps": nn.Sequential(conv, Keeping(), conv, Keeping(), conv),
+    "backwards": nn.Sequential(conv, Reversed(), conv, Reversed(), conv, conv),
     "more than a kernel": nn.Sequential(conv, Late(4, 3, padding=1, rng=0), conv),
     "linear subclass": nn.Sequential(nn.Reshape(120), Linear2(120, 3, rng=0)),
     "chain subclass": nn.Sequential(conv, Chain(conv), conv),

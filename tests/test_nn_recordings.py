@@ -65,6 +65,17 @@ def test_recordings_refuse_other_values():
             _core.replay(*arguments)
 
 
+def test_places_behind_a_reversed_array():
+    """What lies behind the first element of an array that runs backwards is not a part of it."""
+    layer, memory = nn.PointwiseConv1d(2, 3, rng=0), np.ones(64, np.float32)
+    backwards, x = memory[:16][::-1], memory[16:26].reshape(1, 2, 5)
+    assert 0 <= x.ctypes.data - backwards.ctypes.data < backwards.nbytes
+    y, recording, values = recorded(layer, x)
+    assert _core.bind_recording(recording, [backwards, *values]) == [(1, -1, 2, -1, 3, 4)]
+    _, recording, values = recorded(layer, x)
+    assert _core.bind_recording(recording, [backwards, *values[1:]]) is None
+
+
 def test_recordings_of_what_cannot_be_replayed():
     """Gradients, and calls that fail."""
     x = np.ones((1, 2, 5), np.float32)
