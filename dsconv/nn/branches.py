@@ -174,10 +174,6 @@ def _without(shape, axis):
     return *shape[:axis], *shape[axis + 1 :]
 
 
-def _kind(array):
-    return array.shape, array.dtype
-
-
 class Sum(Branches):
     """Parallel branches, added; without branches, the arrays of a tuple.
 
@@ -207,28 +203,27 @@ class Sum(Branches):
         return total
 
     def join_own(self, parts):
-        if not self._is_plain:
+        if not self._adds_in_place(parts):
             return self.join(parts)
         first, *others = parts
-        if not others:
-            return first
-        if not self.first_makes_result:
-            return self.join(parts)
-        for each in others:
-            if each.dtype != first.dtype or each.shape != first.shape:
-                return self.join(parts)
         for each in others:
             first += each
         return first
 
     def traced_join(self, tape, parts):
-        first, *others = parts
-        plain = self._is_plain and self.first_makes_result
-        if not plain or any(_kind(each) != _kind(first) for each in others):
+        if not self._adds_in_place(parts):
             return tape.call(lambda *parts: self.join(list(parts)), *parts)
+        first, *others = parts
         for each in others:
             first = tape.arithmetic(np.add, first, each, first)
         return first
+
+    def _adds_in_place(self, parts):
+        """Whether the sum may be written where the first part is."""
+        first, *others = parts
+        if not self._is_plain or not self.first_makes_result:
+            return False
+        return all(each.dtype == first.dtype and each.shape == first.shape for each in others)
 
     @property
     def _is_plain(self):

@@ -128,8 +128,11 @@ class Tape:
 
     def _pack(self, recording, weight):
         if weight in self.constants:
-            key = id(self.values[weight]), _core.isa()
-            self._packed[key] = _core.pack_recording(recording, self._packed.get(key))
+            array = self.values[weight]
+            key = id(array), _core.isa()
+            _, packed = self._packed.get(key, (array, None))
+            # with the array: while it lives, no other has its id
+            self._packed[key] = array, _core.pack_recording(recording, packed)
 
 
 def _layout(value):
