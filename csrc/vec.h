@@ -76,6 +76,13 @@ INLINE vec v_zip_low(vec a, vec b) { return SHUFFLE(a, b, ZIP_LOW); }
 INLINE vec v_zip_high(vec a, vec b) { return SHUFFLE(a, b, ZIP_HIGH); }
 INLINE vec v_even(vec a, vec b) { return SHUFFLE(a, b, EVEN); }
 INLINE vec v_odd(vec a, vec b) { return SHUFFLE(a, b, ODD); }
+#define OTHER(i) ((i) ^ 1)
+INLINE vec v_exchange(vec v) { return SHUFFLE(v, v, OTHER); }   /* the two of each pair of lanes */
+/* Times i, where the two are parts of a complex number; `sign` -1: times -i. */
+INLINE vec v_times_i(vec v, real sign)
+{
+    return (vec)((ivec)v_exchange(v) ^ (ivec)v_zip_low(v_spread(-sign * (real)0), v_spread(sign * (real)0)));
+}
 
 /* Elements n, n + 3, n + 6, ... of three vectors: those that the first two have, then those of the third. */
 #define THIRD(i, n) (3 * (i) + (n))

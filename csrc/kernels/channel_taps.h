@@ -1,4 +1,5 @@
-/* Taps and bias packed for vectors of channels: [vector][tap][lane], the bias [vector][lane]. */
+/* Taps and bias packed for vectors of channels: [vector][tap][lane], the bias [vector][lane]. Where pairs of channels are complex
+ * numbers, a tap is two vectors: its real part for both, and its imaginary part for what has been exchanged. */
 #ifndef DSCONV_CHANNEL_TAPS_H
 #define DSCONV_CHANNEL_TAPS_H
 
@@ -28,7 +29,8 @@ static dsc_int lanes_to_skip(const dsc_problem *p)
     const double taps_an_input = kernel_volume(&p->e) / ((double)stride[0] * (double)stride[1] * (double)stride[2]);
     if (VECTOR_BYTES < 64 || !same || p->channels < (taps_an_input > MULTIPLIED_TAPS ? ALIGNED_MULTIPLIED : ALIGNED_CHANNELS))
         return 0;
-    return (dsc_int)((uintptr_t)y->data / sizeof(real) % LANES);
+    const dsc_int skip = (dsc_int)((uintptr_t)y->data / sizeof(real) % LANES);
+    return skip % p->parts ? 0 : skip;
 }
 
 static dsc_int lanes_packed(const dsc_problem *p)
@@ -38,7 +40,7 @@ static dsc_int lanes_packed(const dsc_problem *p)
 
 static size_t packed_bytes(const dsc_problem *p, double taps)
 {
-    return ((size_t)taps + 1) * (size_t)lanes_packed(p) * sizeof(real) + 64;
+    return ((size_t)taps * (size_t)p->parts + 1) * (size_t)lanes_packed(p) * sizeof(real) + 64;
 }
 
 static packed_channels no_channels(const dsc_problem *p, dsc_int skip, void *scratch)
@@ -52,8 +54,15 @@ static void pack_tap(const dsc_problem *p, const real *tap, dsc_int first, real 
 {
     for (dsc_int lane = 0; lane < LANES; ++lane) {
         dsc_int channel = first + lane;
-        lanes[lane] = channel >= 0 && channel < p->channels ? tap[channel * p->taps.channel] : 0;
+        lanes[lane] = channel >= 0 && channel < p->channels ? tap[channel / p->parts * p->taps.channel] : 0;
     }
+}
+
+/* i times the numbers whose parts have been exchanged: minus for the first of them, plus for the second. */
+static void turn_tap(const dsc_problem *p, real *lanes)
+{
+    for (dsc_int lane = p->conjugate; lane < LANES; lane += 2)
+        lanes[lane] = -lanes[lane];
 }
 
 static void pack_vector(const dsc_problem *p, const real *taps, dsc_int first, real *packed)
@@ -61,8 +70,18 @@ static void pack_vector(const dsc_problem *p, const real *taps, dsc_int first, r
     const dsc_int *kernel = p->e.kernel, *step = p->taps.step;
     for (dsc_int k = 0; k < kernel[0]; ++k)
         for (dsc_int j = 0; j < kernel[1]; ++j)
-            for (dsc_int i = 0; i < kernel[2]; ++i, packed += LANES)
-                pack_tap(p, taps + k * step[0] + j * step[1] + i * step[2], first, packed);
+            for (dsc_int i = 0; i < kernel[2]; ++i)
+                for (int part = 0; part < p->parts; ++part, packed += LANES) {
+                    pack_tap(p, taps + k * step[0] + j * step[1] + i * step[2] + part, first, packed);
+                    if (part)
+                        turn_tap(p, packed);
+                }
+}
+
+static real bias_of_channel(const dsc_problem *p, dsc_int image, dsc_int channel)
+{
+    const dsc_vector *bias = &p->taps_bias;
+    return ((const real *)bias->data)[image * bias->batch + channel / p->parts * bias->step + channel % p->parts];
 }
 
 static void pack_channels(const dsc_problem *p, dsc_int image, packed_channels *packed)
@@ -71,13 +90,13 @@ static void pack_channels(const dsc_problem *p, dsc_int image, packed_channels *
     bool same = packed->image >= 0 && p->taps.batch == 0 && (!bias || p->taps_bias.batch == 0);
     if (same || packed->image == image)
         return;
-    const dsc_int taps = p->e.kernel[0] * p->e.kernel[1] * p->e.kernel[2] * LANES;
+    const dsc_int taps = p->e.kernel[0] * p->e.kernel[1] * p->e.kernel[2] * p->parts * LANES;
     for (dsc_int first = -packed->skip, at = 0; first < p->channels; first += LANES, at += LANES) {
         pack_vector(p, (const real *)p->taps.data + image * p->taps.batch, first, packed->taps + at / LANES * taps);
         for (dsc_int lane = 0; lane < LANES; ++lane) {
             dsc_int channel = first + lane;
             bool exists = bias && channel >= 0 && channel < p->channels;
-            packed->bias[at + lane] = exists ? bias[image * p->taps_bias.batch + channel * p->taps_bias.step] : 0;
+            packed->bias[at + lane] = exists ? bias_of_channel(p, image, channel) : 0;
         }
     }
     packed->image = image;

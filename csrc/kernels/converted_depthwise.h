@@ -15,8 +15,9 @@ typedef struct {
     converted_scratch s;
 } converted_tile;
 
-/* Where depthwise results go: planes `plane` apart, or pixels of these steps. */
-typedef struct { real *y; dsc_int plane, step[3]; } converted_target;
+/* Where depthwise results go: planes of channels and of their parts, so far apart, or pixels of these steps, their parts
+ * neighbours. */
+typedef struct { real *y; dsc_int plane, part, step[3]; } converted_target;
 
 static void set_region(converted_tile *t)
 {
@@ -39,18 +40,17 @@ static void dense_steps(const dsc_int size[3], dsc_int element, dsc_int step[3])
     step[2] = element, step[1] = size[2] * step[2], step[0] = size[1] * step[1];
 }
 
-/* Taps of channel c, for its multiplier or summand m, as reals that take one input part to one output part. */
-static void convert_taps(const converted_tile *t, dsc_int c, dsc_int m, int in, int out, real *target)
+/* A part of the taps of channel c, for its multiplier or summand m. That of the imaginary ones is negative if they are
+ * conjugated. */
+static void convert_taps(const converted_tile *t, dsc_int c, dsc_int m, int part, real *target)
 {
     const dsc_problem *p = t->p;
     const dsc_int *kernel = p->e.kernel, *step = p->taps.step;
-    const bool negative = p->parts == 2 && factor_negative(p, in, out);
-    const char *taps = element(p, p->taps.data, t->image * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier +
-                                                    (p->parts == 2 ? factor_part(in, out) : 0));
+    const char *taps = element(p, p->taps.data, t->image * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier + part);
     for (dsc_int k = 0; k < kernel[0]; ++k)
         for (dsc_int j = 0; j < kernel[1]; ++j, target += kernel[2]) {
             fetch(p, target, element(p, taps, k * step[0] + j * step[1]), step[2], kernel[2]);
-            for (dsc_int i = 0; negative && i < kernel[2]; ++i)
+            for (dsc_int i = 0; part && p->conjugate && i < kernel[2]; ++i)
                 target[i] = -target[i];
         }
 }
@@ -89,37 +89,53 @@ static const char *input_of(const converted_tile *t, dsc_int channel)
     return element(t->p, t->p->x.data, t->image * t->p->x.batch + channel * t->p->x.channel);
 }
 
-/* The taps of channels [c, c + n) that give part `out` of output m of each. */
-static void convert_channels(const converted_tile *t, dsc_int c, dsc_int n, dsc_int m, int out)
+/* A part of the taps of channels [c, c + n), for output m of each. */
+static void convert_channels(const converted_tile *t, dsc_int c, dsc_int n, dsc_int m, int part)
 {
     const dsc_problem *p = t->p;
-    const dsc_int inputs = p->summands * p->parts, taps = taps_of(p), *step = p->taps.step, *kernel = p->e.kernel;
+    const dsc_int inputs = p->summands, taps = taps_of(p), *step = p->taps.step, *kernel = p->e.kernel;
     const bool rows = step[2] == 1 && (kernel[1] == 1 || step[1] == kernel[2]) &&
                       (kernel[0] == 1 || step[0] == kernel[1] * kernel[2]);
     if (rows && inputs == 1 && p->taps.channel == taps)
         fetch(p, t->s.taps, element(p, p->taps.data, t->image * p->taps.batch + c * taps + m * p->taps.multiplier), 1, n * taps);
     else
         for (dsc_int i = 0; i < n * inputs; ++i)
-            convert_taps(t, c + i / inputs, m + i % inputs / p->parts, (int)(i % p->parts), out, t->s.taps + i * taps);
-    for (dsc_int i = 0; i < n; ++i)
-        t->s.bias[i] = convert_bias(t, &p->taps_bias, (c + i) * p->multiplier + m, out);
+            convert_taps(t, c + i / inputs, m + i % inputs, part, t->s.taps + i * taps);
 }
 
-/* Channels [c, c + n) as planes: output m of each, one of its parts. */
-static void convolve_part(const converted_tile *t, dsc_int c, dsc_int n, dsc_int m, int out, const converted_target *to)
+/* Taps for two neighbouring planes each. */
+static void repeat_taps(real *taps, dsc_int n, dsc_int volume)
+{
+    for (dsc_int i = n - 1; i >= 0; --i) {
+        memmove(taps + (2 * i + 1) * volume, taps + i * volume, (size_t)volume * sizeof(real));
+        memmove(taps + 2 * i * volume, taps + i * volume, (size_t)volume * sizeof(real));
+    }
+}
+
+/* Channels [c, c + n) as planes: output m of each, by a part of the taps. The parts of x are channels, for planes that go through
+ * a tile together, or images. */
+static void convolve_part(const converted_tile *t, dsc_int c, dsc_int n, dsc_int m, int part, const converted_target *to)
 {
     const dsc_problem *p = t->p;
-    const dsc_int inputs = p->summands * p->parts;
-    dsc_problem r = real_problem(t, n, inputs);
-    convert_channels(t, c, n, m, out);
-    r.x = (dsc_map){.data = (char *)t->s.x, .channel = inputs * t->region.volume, .multiplier = t->region.volume};
+    const bool planes = p->parts == 2 && p->summands == 1 && to->plane == 2 * to->part;
+    dsc_problem r = real_problem(t, planes ? 2 * n : n, p->summands);
+    const dsc_int volume = t->region.volume;
+    convert_channels(t, c, n, m, part);
+    r.batch = planes ? 1 : p->parts;
+    r.x = (dsc_map){.data = (char *)t->s.x, .batch = volume, .multiplier = p->parts * volume,
+                    .channel = planes ? volume : p->summands * p->parts * volume};
     dense_steps(r.e.in, 1, r.x.step);
-    r.y = (dsc_map){.data = (char *)(to->y + (m * p->parts + out) * to->plane), .channel = p->multiplier * p->parts * to->plane};
+    r.y = (dsc_map){.data = (char *)to->y, .batch = to->part, .channel = planes ? to->part : to->plane};
     dense_steps(t->count, 1, r.y.step);
+    if (planes)
+        repeat_taps(t->s.taps, n, taps_of(p));
+    if (p->parts == 2)
+        r.taps_bias.data = NULL;
     run_reals(&r, plan_depthwise, run_depthwise, t->s.native);
 }
 
-static void convolve_planes(const converted_tile *t, dsc_int c, dsc_int n, const converted_target *to)
+/* What all outputs of channels [c, c + n) read. */
+static void fetch_planes(const converted_tile *t, dsc_int c, dsc_int n)
 {
     const dsc_problem *p = t->p;
     real *x = t->s.x;
@@ -127,43 +143,41 @@ static void convolve_planes(const converted_tile *t, dsc_int c, dsc_int n, const
         for (dsc_int s = 0; s < p->summands; ++s)
             for (int part = 0; part < p->parts; ++part, x += t->region.volume)
                 fetch_region(p, &t->region, element(p, input_of(t, c + i), s * p->x.multiplier + part), x);
-    for (dsc_int m = 0; m < p->multiplier && !dsc_stopped(p); ++m)
-        for (int out = 0; out < p->parts; ++out)
-            convolve_part(t, c, n, m, out, to);
 }
 
-/* Pairs of reals: their elements exchanged. */
-static void exchange_parts(real *x, dsc_int count)
+static converted_target second_planes(const converted_tile *t)
 {
-    dsc_int i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        vec v = v_load(x + i);
-        v_store(x + i, v_zip_low(v_odd(v, v), v_even(v, v)));
-    }
-    for (; i < count; i += 2) {
-        real low = x[i];
-        x[i] = x[i + 1], x[i + 1] = low;
-    }
+    return (converted_target){.y = t->s.second, .plane = 2 * t->outputs, .part = t->outputs};
 }
 
-/* Channels [c, c + n) as pixels: of the two real factors of each complex one, those that keep the parts or exchange them. */
-static void convolve_channels(const converted_tile *t, dsc_int c, dsc_int n, bool exchange, const dsc_map *x,
-                              const converted_target *to)
+/* Output m of channels [c, c + n), by each part of the taps. */
+static void convolve_planes(const converted_tile *t, dsc_int c, dsc_int n, dsc_int m, const converted_target *to)
+{
+    const dsc_problem *p = t->p;
+    const converted_target second = second_planes(t);
+    for (dsc_int i = 0; i < n * p->parts; ++i)
+        t->s.bias[i] = convert_bias(t, &p->taps_bias, (c + i / p->parts) * p->multiplier + m, (int)(i % p->parts));
+    convolve_part(t, c, n, m, 0, to);
+    if (p->parts == 2)
+        convolve_part(t, c, n, m, 1, &second);
+}
+
+/* Channels [c, c + n) as pixels, the parts of complex ones as channels, by a part of the taps. */
+static void convolve_channels(const converted_tile *t, dsc_int c, dsc_int n, int part, const dsc_map *x, const converted_target *to)
 {
     const dsc_problem *p = t->p;
     const dsc_int channels = n * p->parts, taps = taps_of(p);
     dsc_problem r = real_problem(t, channels, 1);
     for (dsc_int i = 0; i < channels; ++i) {
-        const int out = (int)(i % p->parts), in = exchange ? 1 - out : out;
-        convert_taps(t, c + i / p->parts, 0, in, out, t->s.taps + i * taps);
-        t->s.bias[i] = exchange ? 0 : convert_bias(t, &p->taps_bias, c + i / p->parts, out);
+        convert_taps(t, c + i / p->parts, 0, part, t->s.taps + i * taps);
+        t->s.bias[i] = part ? 0 : convert_bias(t, &p->taps_bias, c + i / p->parts, (int)(i % p->parts));
     }
     r.x = *x;
     r.y = (dsc_map){.data = (char *)to->y, .channel = 1, .step = {to->step[0], to->step[1], to->step[2]}};
     run_reals(&r, plan_depthwise, run_depthwise, t->s.native);
 }
 
-/* y += second, a dense one, `channels` reals of each pixel. */
+/* To the results by real parts of taps those by imaginary parts, which are dense. */
 static void add_pixels(const converted_tile *t, dsc_int channels, const converted_target *to)
 {
     const bool join = to->step[2] == channels;
@@ -171,13 +185,8 @@ static void add_pixels(const converted_tile *t, dsc_int channels, const converte
     const real *second = t->s.second;
     for (dsc_int k = 0; k < t->count[0]; ++k)
         for (dsc_int j = 0; j < t->count[1]; ++j)
-            for (dsc_int i = 0; i < columns; ++i, second += run) {
-                real *y = to->y + k * to->step[0] + j * to->step[1] + i * to->step[2];
-                for (dsc_int at = 0; at < run; at += LANES) {
-                    const mask m = v_mask(0, run - at);
-                    v_store_masked(y + at, v_load_masked(y + at, m) + v_load_masked(second + at, m), m);
-                }
-            }
+            for (dsc_int i = 0; i < columns; ++i, second += run)
+                add_turned(to->y + k * to->step[0] + j * to->step[1] + i * to->step[2], second, run);
 }
 
 /* x itself, if it holds reals and the region is a part of it. */
@@ -188,8 +197,9 @@ static bool reads_directly(const converted_tile *t, dsc_int c, dsc_map *x)
     for (int axis = 0; axis < 3; ++axis)
         if (a[axis].padded || a[axis].step != 1 || p->format != DSC_NATIVE)
             return false;
-    *x = (dsc_map){.channel = 1, .step = {p->x.step[0], p->x.step[1], p->x.step[2]}};
+    *x = p->x;
     x->data = (char *)element(p, input_of(t, c), a[0].first * x->step[0] + a[1].first * x->step[1] + a[2].first * x->step[2]);
+    x->batch = 0;
     return true;
 }
 
@@ -197,20 +207,18 @@ static void convolve_pixels(const converted_tile *t, dsc_int c, dsc_int n, const
 {
     const dsc_problem *p = t->p;
     const dsc_int channels = n * p->parts;
-    dsc_map copy = {.data = (char *)t->s.x, .channel = 1}, own = copy;
-    dense_steps(t->e.in, channels, copy.step);
-    const bool direct = reads_directly(t, c, &own);
-    if (!direct)
-        fetch_pixels(p, &t->region, input_of(t, c), channels, t->s.x);
-    convolve_channels(t, c, n, false, direct ? &own : &copy, to);
+    dsc_map x = {.data = (char *)t->s.x, .channel = 1};
+    dense_steps(t->e.in, channels, x.step);
+    if (reads_directly(t, c, &x))
+        x.channel = 1;
+    else
+        fetch_pixels(p, &t->region, input_of(t, c), 1, channels, t->s.x, channels);
+    convolve_channels(t, c, n, 0, &x, to);
     if (p->parts == 1)
         return;
-    if (direct)
-        fetch_pixels(p, &t->region, input_of(t, c), channels, t->s.x);
-    exchange_parts(t->s.x, t->region.volume * channels);
     converted_target second = {.y = t->s.second};
     dense_steps(t->count, channels, second.step);
-    convolve_channels(t, c, n, true, &copy, &second);
+    convolve_channels(t, c, n, 1, &x, &second);
     add_pixels(t, channels, to);
 }
 

@@ -52,10 +52,10 @@ static dsc_int taps_of(const dsc_problem *p)
     return p->e.kernel[0] * p->e.kernel[1] * p->e.kernel[2];
 }
 
-/* Reals of scratch for one depthwise channel of a tile: x and y. */
+/* Reals of scratch for one depthwise channel of a tile: x and y, the latter by each part of complex factors. */
 static double channel_reals(const dsc_problem *p, const dsc_plan *plan)
 {
-    return p->parts * (tile_reading(p, plan) * (double)p->summands + tile_outputs(plan) * (double)p->multiplier);
+    return p->parts * (tile_reading(p, plan) * (double)p->summands + tile_outputs(plan) * p->parts);
 }
 
 /* Bytes that a group of them may take. */
@@ -103,7 +103,7 @@ static void plan_converted_tiles(const dsc_problem *p, dsc_plan *plan)
     const double most = group_bytes(p) / sizeof(real);
     for (;;) {
         const double reals = is_pointwise(p) ? 0 : channel_reals(p, plan);
-        const bool wide = mixes(p) && tile_outputs(plan) > at_most((dsc_int)pixels, PIXELS_MOST);
+        const bool wide = mixes(p) && tile_outputs(plan) * p->parts > at_most((dsc_int)pixels * p->parts, PIXELS_MOST);
         const bool fits = !wide && reals * (double)least <= most;
         if (fits || !shrink_tile(&p->e, plan, wide || reals * sizeof(real) > CHANNEL_BYTES_MOST))
             break;
@@ -125,7 +125,7 @@ static dsc_int converted_group(const dsc_problem *p, const dsc_plan *plan)
 
 /* Scratch of one thread, laid out; `end`: what it takes. */
 typedef struct {
-    real *x, *taps, *bias, *y, *second;   /* depthwise, a group of channels */
+    real *x, *taps, *bias, *y, *second;   /* depthwise, a group of channels; second: by imaginary parts */
     real *panel, *mixing, *mixing_bias, *result;      /* pointwise, a group of outputs */
     char *native;
     double end;
@@ -140,9 +140,11 @@ static real *take(char *memory, double *end, double reals)
     return place;
 }
 
-static double panel_pixels(const dsc_plan *plan)
+/* A row of the panel: the pixels of a tile, each part of them. */
+static double panel_pixels(const dsc_problem *p, const dsc_plan *plan)
 {
-    return tile_outputs(plan) < 0x1p40 ? (double)panel_step((dsc_int)tile_outputs(plan)) : tile_outputs(plan);
+    const double pixels = tile_outputs(plan) * p->parts;
+    return pixels < 0x1p40 ? (double)panel_step((dsc_int)pixels) : pixels;
 }
 
 static ONCE_A_CALL converted_scratch lay_out_converted(const dsc_problem *p, const dsc_plan *plan, void *memory)
@@ -151,20 +153,22 @@ static ONCE_A_CALL converted_scratch lay_out_converted(const dsc_problem *p, con
     char *from = memory ? (char *)aligned(memory) : NULL;
     const double group = (double)plan->group * p->parts, x = group * (double)p->summands * tile_reading(p, plan);
     const double taps = group * (double)p->summands * kernel_volume(&p->e), mixed = (double)mixed_channels(p);
-    if (!is_pointwise(p)) {
+    if (is_pointwise(p)) {
+        s.y = take(from, &s.end, p->parts == 2 ? 2 * tile_outputs(plan) : 0);
+    } else {
         s.x = take(from, &s.end, x);
         s.taps = take(from, &s.end, taps);
         s.bias = take(from, &s.end, group);
-        const bool added = converts_pixels(p) && p->parts == 2;
-        s.y = take(from, &s.end, mixes(p) || added ? 0 : group * (double)p->multiplier * tile_outputs(plan));
-        s.second = take(from, &s.end, added ? group * tile_outputs(plan) : 0);
+        const double y = group * tile_outputs(plan);
+        s.y = take(from, &s.end, mixes(p) && (converts_pixels(p) || p->parts == 1) ? 0 : y);
+        s.second = take(from, &s.end, p->parts == 2 ? y : 0);
     }
     if (mixes(p)) {
-        const double pixels = (double)panel_step((dsc_int)mixed) * tile_outputs(plan);
-        s.panel = take(from, &s.end, converts_pixels(p) ? pixels : mixed * panel_pixels(plan));
+        const double pixels = (double)panel_step((dsc_int)mixed) * tile_outputs(plan) * p->parts;
+        s.panel = take(from, &s.end, converts_pixels(p) ? pixels : mixed * panel_pixels(p, plan));
         s.mixing = take(from, &s.end, CONVERTED_OUTPUTS * mixed);
-        s.mixing_bias = take(from, &s.end, CONVERTED_OUTPUTS);
-        s.result = take(from, &s.end, CONVERTED_OUTPUTS * panel_pixels(plan));
+        s.mixing_bias = take(from, &s.end, CONVERTED_OUTPUTS * p->parts);
+        s.result = take(from, &s.end, CONVERTED_OUTPUTS * panel_pixels(p, plan));
     }
     s.native = from ? from + (size_t)s.end : NULL;
     return s;

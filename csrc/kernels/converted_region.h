@@ -137,17 +137,18 @@ static void fetch_region(const dsc_problem *p, const tile_region *r, const char 
         }
 }
 
-/* `count` reals of each pixel of the region, dense in x and in the target. */
-static void fetch_pixels(const dsc_problem *p, const tile_region *r, const char *x, dsc_int count, real *target)
+/* `count` reals of each pixel of the region, `step` apart in x; pixels are `pitch` apart in the target. */
+static void fetch_pixels(const dsc_problem *p, const tile_region *r, const char *x, dsc_int step, dsc_int count, real *target,
+                         dsc_int pitch)
 {
     const axis_region *a = r->axis;
-    const bool join = joins(p, r, 2, count, 1);
+    const bool join = step == 1 && pitch == count && joins(p, r, 2, count, 1);
     const dsc_int columns = join ? 1 : a[2].count, run = join ? a[2].count * count : count;
     for (dsc_int k = 0; k < a[0].count; ++k)
         for (dsc_int j = 0; j < a[1].count; ++j) {
             const char *row = element(p, x, source_along(p, r, 0, k) + source_along(p, r, 1, j));
-            for (dsc_int i = 0; i < columns; ++i, target += run)
-                fetch(p, target, element(p, row, source_along(p, r, 2, i)), 1, run);
+            for (dsc_int i = 0; i < columns; ++i, target += join ? run : pitch)
+                fetch(p, target, element(p, row, source_along(p, r, 2, i)), step, run);
         }
 }
 

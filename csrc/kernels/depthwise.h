@@ -12,7 +12,7 @@ typedef struct { real *y; dsc_int plane, row, column; const epilogue *finish; } 
 /* Depthwise output channel o of a tile, and the `planes` - 1 after it if every input channel has one output. */
 static plane_region region_of(const dsc_problem *p, const window *w, dsc_int o, dsc_int planes, const plane_target *target)
 {
-    static const real zero = 0;
+    static const real zero[2] = {0};
     dsc_int c = p->multiplier == 1 ? o : o / p->multiplier, m = o - c * p->multiplier;
     const real *bias = (const real *)p->taps_bias.data;
     return (plane_region){
@@ -21,7 +21,7 @@ static plane_region region_of(const dsc_problem *p, const window *w, dsc_int o, 
         .taps = (const real *)p->taps.data + w->image * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier +
                 first_tap_of(w, p->taps.step),
         .tap_step = w->tap_step,
-        .bias = bias ? bias + w->image * p->taps_bias.batch + o * p->taps_bias.step : &zero,
+        .bias = bias ? bias + w->image * p->taps_bias.batch + o * p->taps_bias.step : zero,
         .summands = p->summands, .x_summand = p->x.multiplier, .taps_summand = p->taps.multiplier,
         .planes = planes, .x_plane = p->x.channel, .taps_plane = p->taps.channel,
         .bias_plane = bias ? p->taps_bias.step : 0, .y_plane = target->plane,
@@ -137,14 +137,15 @@ static bool stores_past(const dsc_problem *p)
 static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_channels *packed, dsc_int first,
                              dsc_int count, const epilogue *finish, real *y, dsc_int y_row, dsc_int y_column)
 {
-    const dsc_int row = p->e.kernel[2] * LANES, step[3] = {p->e.kernel[1] * row, row, LANES};
+    const dsc_int tap = p->parts * LANES, row = p->e.kernel[2] * tap, step[3] = {p->e.kernel[1] * row, row, tap};
     const dsc_int taps = p->e.kernel[0] * step[0], vector = divide_up(first, LANES);
     window w;
     pack_channels(p, t->image, packed);
     for (window_cursor at = first_window(p, t); next_window(p, t, &at, &w);) {
         channel_region r = {
             .e = &w.e, .x = (const real *)p->x.data + t->image * p->x.batch + first * p->x.channel, .x_step = p->x.step,
-            .taps = packed->taps + vector * taps + first_tap_of(&w, step), .tap_vector = taps, .in_order = !p->e.transposed,
+            .parts = p->parts, .taps = packed->taps + vector * taps + first_tap_of(&w, step), .tap_vector = taps,
+            .in_order = !p->e.transposed,
             .bias = packed->bias + vector * LANES, .skip = first == 0 ? packed->skip : 0, .channels = count,
             .depth = w.first[0], .row = w.first[1], .rows = w.count[1], .column = w.first[2], .columns = w.count[2],
             .y = y + w.place[1] * y_row + w.place[2] * y_column, .y_row = y_row * w.spacing[1],

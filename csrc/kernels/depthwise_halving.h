@@ -69,7 +69,7 @@ INLINE void add_halves(const roll_kind k, const int phase, const int all, const 
 INLINE void add_column_pairs(const depthwise_tile *t, const roll_kind k, const int phase, const int all, const real *x,
                              const real *taps, int first, int last, const column_pairs *pairs, vec (*sums)[TILE_VECTORS])
 {
-    const roll_kind pair = {k.rows, 2, k.vectors, 1, 0};
+    const roll_kind pair = {k.rows, 2, k.vectors, 1, 0, 0};
     for (dsc_int c = 0; c < t->column_last; c += 2) {
         halved_row row;
         load_halves(pair, x + c, pairs[c / 2], &row);
@@ -100,7 +100,7 @@ INLINE int live_halved(const roll_kind k)
 /* The sums of an output are complete: those of the next follow. */
 INLINE void shift_halved(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
 {
-    const roll_kind live = {live_halved(k), k.columns, k.vectors, k.masked, 0};
+    const roll_kind live = {live_halved(k), k.columns, k.vectors, k.masked, 0, 0};
     shift_sums(live, bias, sums);
 }
 
@@ -246,9 +246,9 @@ INLINE void halve_densely(const depthwise_tile *tile, const roll_kind k)
 #define HALVE_ENTRIES(K) {{NULL}}
 #else
 #define HALVE_ANY(KH) \
-    static __attribute__((noinline)) void halve_##KH##_any(const depthwise_tile *t) { halve(t, (roll_kind){KH, 0, 1, 1, 0}); }
+    static __attribute__((noinline)) void halve_##KH##_any(const depthwise_tile *t) { halve(t, (roll_kind){KH, 0, 1, 1, 0, 0}); }
 #define HALVE_SQUARE(K, V) \
-    static __attribute__((noinline)) void halve_##K##_##V(const depthwise_tile *t) { halve_densely(t, (roll_kind){K, K, V, 1, 0}); }
+    static __attribute__((noinline)) void halve_##K##_##V(const depthwise_tile *t) { halve_densely(t, (roll_kind){K, K, V, 1, 0, 0}); }
 #define HALVE(K) HALVE_ANY(K) HALVE_SQUARE(K, 1) HALVE_SQUARE(K, 2)
 HALVE(3) HALVE(5) HALVE(7)
 

@@ -18,6 +18,7 @@ typedef struct {
     const dsc_extent *e;
     const real *x;             /* of the image */
     const dsc_int *x_step;
+    int parts;                 /* 2: pairs of channels are complex numbers, and all columns march */
     const real *taps;          /* of the first vector of channels: tap 0 of the region */
     dsc_int tap_vector;        /* elements from the taps of one vector to those of the next */
     dsc_int tap_step[3];       /* ... from one depth, row, column tap to the next */
@@ -231,7 +232,8 @@ static const vec *taps_in_order(const channel_tile *t, vec *copy)
     for (dsc_int k = t->depth_first; k < t->depth_last; ++k)
         for (dsc_int j = 0; j < r->e->kernel[1]; ++j)
             for (dsc_int i = 0; i < r->e->kernel[2]; ++i)
-                *tap++ = v_load(t->taps + k * step[0] + j * step[1] + i * step[2]);
+                for (int part = 0; part < r->parts; ++part)
+                    *tap++ = v_load(t->taps + k * step[0] + j * step[1] + i * step[2] + part * LANES);
     return copy;
 }
 
@@ -244,22 +246,31 @@ static int marching_rows(const channel_tile *t, bool together)
     return !FEW_TILES && one_slice && t->r->e->kernel[1] == 1 && t->row_last > t->row_first ? ONE_LINE : ONE_ROW;
 }
 
+static march_function choose_march(const channel_tile *t, int row, bool together, bool whole)
+{
+    const dsc_int stride = t->r->e->stride[2];
+#if !FEW_TILES
+    if (t->r->parts == 2)
+        return complex_marches[row][stride - 1][together];
+#endif
+    return march_table[row][stride - 1][!whole][marching_rows(t, together)];
+}
+
 static void march_rows(channel_tile *t, int row, bool together)
 {
     const channel_region *r = t->r;
-    vec copy[MARCH_TAPS];
-    const int rows = marching_rows(t, together);
+    vec copy[2 * MARCH_TAPS];
     const dsc_int vectors = channel_vectors(r), residues = at_most(r->e->dilation[2], r->columns);
     for (dsc_int residue = 0; residue < residues; ++residue) {
         const channel_march along = march_along(t, residue);
         channel_march m = along;
         for (dsc_int vector = 0; vector < vectors; ++vector) {
-            bool whole = choose_vector(t, vector);
+            const bool whole = choose_vector(t, vector);
             m.taps = taps_in_order(t, copy), m.bias = t->bias;
             m.x = along.x + t->channel, m.y = along.y + t->channel;
             m.lane_low = t->low, m.lane_high = t->high;
             m.past = r->past && whole && (uintptr_t)m.y % LINE_BYTES == 0;
-            march_table[row][r->e->stride[2] - 1][!whole][rows](&m);
+            choose_march(t, row, together, whole)(&m);
         }
     }
 }
@@ -269,7 +280,7 @@ static dsc_int rows_from(channel_tile *t, dsc_int apart)
 {
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
-    dsc_int start = t->row * e->stride[1] - e->low[1], together = rows_together(e);
+    dsc_int start = t->row * e->stride[1] - e->low[1], together = rows_together(e, r->parts);
     dsc_int last = start + ((together - 1) * e->stride[1] * apart) + (e->kernel[1] - 1) * e->dilation[1];
     clip_taps(start, e->dilation[1], e->kernel[1], e->in[1], 0, &t->row_first, &t->row_last);
     return start >= 0 && last < e->in[1] && t->row + (together - 1) * apart < r->row + r->rows ? together : 1;

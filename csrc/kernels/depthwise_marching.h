@@ -27,7 +27,7 @@ typedef struct {
     dsc_int x_slice, slices;   /* depth taps that exist, the first at x */
     dsc_int low, high, count;
     dsc_int rows, row_first, row_last;   /* row taps, and those that exist where one row marches alone */
-    const vec *taps;           /* [depth][row][column], the first at the first depth tap that exists */
+    const vec *taps;           /* [depth][row][column][part], the first at the first depth tap that exists */
     const real *bias;
     real *y;
     dsc_int y_row, y_column;
@@ -37,8 +37,9 @@ typedef struct {
     const epilogue *finish;
 } channel_march;
 
-/* What is constant in one of the functions below. `resident`: rows of taps that stay in registers. */
-typedef struct { int taps, stride, rows, tail, resident; } march_kind;
+/* What is constant in one of the functions below. `resident`: rows of taps that stay in registers; `parts`: 2 where pairs of lanes
+ * are complex numbers, whose taps are two vectors, the second for inputs with their parts exchanged. */
+typedef struct { int taps, stride, rows, tail, resident, parts; } march_kind;
 
 INLINE int live_outputs(const march_kind k)
 {
@@ -57,7 +58,7 @@ INLINE void add_inputs(const march_kind k, const int tap_rows, const int newest,
             continue;
         UNROLL
         for (int row = 0; row < tap_rows; ++row) {
-            vec factor = (k.resident ? resident : taps)[row * k.taps + tap];
+            vec factor = (k.resident ? resident : taps)[(row * k.taps + tap) * k.parts];
             V_KEEP(factor);
             UNROLL
             for (int r = 0; r < k.rows; ++r)
@@ -66,19 +67,29 @@ INLINE void add_inputs(const march_kind k, const int tap_rows, const int newest,
     }
 }
 
+/* The rows of inputs of a row that marches alone. */
+INLINE void add_rows_singly(const channel_march *t, const march_kind k, const int part, const int newest, const real *input, mask m,
+                            const vec *row, vec sums[][MARCH_ROWS])
+{
+    for (dsc_int left = t->row_last - t->row_first; left > 0; --left, row += k.taps * k.parts, input += t->x_row) {
+        const vec x = v_load_lanes(input, k.tail, m), turned = part ? v_exchange(x) : x;
+        add_inputs(k, 1, newest, &turned, row + part, NULL, sums);
+    }
+}
+
 INLINE void add_column(const channel_march *t, const march_kind k, const int newest, const real *column, mask m,
                        const vec *resident, vec sums[][MARCH_ROWS])
 {
     const vec *taps = t->taps;
-    for (dsc_int slice = k.resident ? 1 : t->slices; slice > 0; --slice, column += t->x_slice, taps += t->rows * k.taps) {
+    const dsc_int tap_slice = t->rows * k.taps * k.parts;
+    for (dsc_int slice = k.resident ? 1 : t->slices; slice > 0; --slice, column += t->x_slice, taps += tap_slice) {
         vec x[MARCH_INPUTS];
         if (k.rows == 1 && !k.resident) {
             const real *input = column + t->row_first * t->x_row;
-            const vec *row = taps + t->row_first * k.taps;
-            for (dsc_int left = t->row_last - t->row_first; left > 0; --left, row += k.taps, input += t->x_row) {
-                x[0] = v_load_lanes(input, k.tail, m);
-                add_inputs(k, 1, newest, x, row, resident, sums);
-            }
+            const vec *row = taps + t->row_first * k.taps * k.parts;
+            UNROLL
+            for (int part = 0; part < k.parts; ++part)
+                add_rows_singly(t, k, part, newest, input, m, row, sums);
             continue;
         }
         const int tap_rows = k.resident ? k.resident : k.taps, rows_in = (k.rows - 1) * k.stride + tap_rows;
@@ -89,6 +100,12 @@ INLINE void add_column(const channel_march *t, const march_kind k, const int new
             V_KEEP(x[j]);
         }
         add_inputs(k, tap_rows, newest, x, taps, resident, sums);
+        if (k.parts == 1)
+            continue;
+        UNROLL
+        for (int j = 0; j < rows_in; ++j)
+            x[j] = v_exchange(x[j]);
+        add_inputs(k, tap_rows, newest, x, taps + 1, resident, sums);
     }
 }
 
@@ -173,7 +190,7 @@ enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
 
 #define MARCH(K, S, name, rows, tail, resident) \
     static void march_##K##_##S##_##name##_##tail(const channel_march *t) \
-    { march(t, (march_kind){K, S, rows, tail, resident}); }
+    { march(t, (march_kind){K, S, rows, tail, resident, 1}); }
 #define MARCH_ONE(K, S, tail) MARCH(K, S, one, 1, tail, 0)
 #define MARCH_ALONE(K, S, tail) MARCH_ONE(K, S, tail) MARCH(K, S, flat, 1, tail, K)
 #if FEW_TILES
@@ -237,9 +254,29 @@ static int march_of(const dsc_extent *e)
     return strides && few ? row[e->kernel[2]] : -1;
 }
 
+#if !FEW_TILES
+#define MARCH_COMPLEX(K, S, name, rows) \
+    static void march_complex_##K##_##S##_##name(const channel_march *t) { march(t, (march_kind){K, S, rows, 1, 0, 2}); }
+#define COMPLEX_SOME(K) \
+    MARCH_COMPLEX(K, 1, one, 1) MARCH_COMPLEX(K, 2, one, 1) \
+    MARCH_COMPLEX(K, 1, some, MARCH_TOGETHER(K)) MARCH_COMPLEX(K, 2, some, MARCH_TOGETHER(K))
+#define COMPLEX_PAIR(K, S, some) {march_complex_##K##_##S##_one, march_complex_##K##_##S##_##some}
+MARCH_COMPLEX(1, 1, one, 1) MARCH_COMPLEX(1, 2, one, 1) COMPLEX_SOME(2) COMPLEX_SOME(3) COMPLEX_SOME(5)
+MARCH_COMPLEX(7, 1, one, 1) MARCH_COMPLEX(7, 2, one, 1)
+
+/* [1, 2, 3, 5, 7 column taps][stride - 1][together] */
+static const march_function complex_marches[5][MARCH_SHARING][2] = {
+    {COMPLEX_PAIR(1, 1, one), COMPLEX_PAIR(1, 2, one)}, {COMPLEX_PAIR(2, 1, some), COMPLEX_PAIR(2, 2, some)},
+    {COMPLEX_PAIR(3, 1, some), COMPLEX_PAIR(3, 2, some)}, {COMPLEX_PAIR(5, 1, some), COMPLEX_PAIR(5, 2, some)},
+    {COMPLEX_PAIR(7, 1, one), COMPLEX_PAIR(7, 2, one)},
+};
+#endif
+
 /* Rows that may march together where all their taps exist. */
-static int rows_together(const dsc_extent *e)
+static int rows_together(const dsc_extent *e, int parts)
 {
+    if (parts == 2 && (e->kernel[2] == 1 || e->kernel[2] == MARCH_COLUMNS))
+        return 1;
     bool square = e->kernel[1] == e->kernel[2] && e->stride[1] == e->stride[2];
     bool share = e->stride[1] == 1 || (e->stride[1] <= MARCH_SHARING && e->dilation[1] == 1);
     return square && share ? MARCH_TOGETHER(e->kernel[2]) : 1;

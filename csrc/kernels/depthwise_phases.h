@@ -31,7 +31,7 @@ typedef vec phase_sums[PHASES_MOST][PHASE_ROWS][TILE_VECTORS];
 
 INLINE roll_kind as_roll(const phase_kind k)
 {
-    return (roll_kind){k.rows, 0, k.vectors, 1, 0};
+    return (roll_kind){k.rows, 0, k.vectors, 1, 0, 0};
 }
 
 /* The input row at x into the sums [first, last] of all phases; `all`: of every output that it can feed. */

@@ -45,7 +45,7 @@ static dsc_int stride_of_phases(const dsc_problem *p, int axis)
 
 static int choose_path(const dsc_problem *p, const dsc_extent *e)
 {
-    bool packs = kernel_volume(e) * (double)lanes_packed(p) * (double)sizeof(real) <= PACKED_BYTES_MOST;
+    bool packs = kernel_volume(e) * (double)(lanes_packed(p) * p->parts) * (double)sizeof(real) <= PACKED_BYTES_MOST;
     if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
         return ELEMENTS;
     const bool columns = p->x.step[2] == 1 && (e->stride[2] == 1 || can_split(e, p->summands));

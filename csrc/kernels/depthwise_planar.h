@@ -9,6 +9,7 @@
 #include "depthwise_paired.h"
 #include "depthwise_long.h"
 #include "depthwise_split.h"
+#include "depthwise_turning.h"
 #include "strip.h"
 
 #define FINITE_SINGLY 5   /* taps that are sooner looked at one by one */
@@ -89,7 +90,7 @@ static depthwise_tile region_tile(const plane_region *r)
         .kernel_rows = e->kernel[1], .row_stride = e->stride[1], .row_dilation = e->dilation[1],
         .dilation = e->dilation[2], .phases = 1, .height = e->in[1], .column_last = e->kernel[2],
         .bias = r->bias, .y_row = r->y_row, .y_column = r->y_column, .finish = r->finish, .planes = r->planes,
-        .summands = r->summands, .x_summand = r->x_summand, .taps_summand = r->taps_summand,
+        .turn = complex_turn(r->p), .summands = r->summands, .x_summand = r->x_summand, .taps_summand = r->taps_summand,
         .x_plane = r->x_plane, .taps_plane = r->taps_plane, .bias_plane = r->bias_plane, .y_plane = r->y_plane,
     };
     clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
@@ -164,7 +165,7 @@ static void run_columns(const plane_region *r, const plane_source *s, depthwise_
 static bool run_paired(const plane_region *r, depthwise_tile *t, int rolling, const real *x, real *y)
 {
     const dsc_extent *e = r->e;
-    const bool square = rolling == ROLLING_3_3 || rolling == ROLLING_5_5 || rolling == ROLLING_7_7;
+    const bool square = !t->turn && (rolling == ROLLING_3_3 || rolling == ROLLING_5_5 || rolling == ROLLING_7_7);
     tile_function function = paired_function(e->kernel[1]);
     if (!function || !square || 2 * r->columns > LANES || r->planes < 2 || !rolls_densely(t, e->kernel[1]))
         return false;
@@ -205,7 +206,9 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
 {
     const dsc_extent *e = r->e;
     dsc_int step = e->stride[2], x_step = s->padded ? 1 : step, reach = (e->kernel[2] - 1) * e->dilation[2];
-    const dsc_int most = most_vectors(&rolling, t), before = rolling == ROLLING_3_3 ? columns_before_line(r, y) : -1;
+    const bool complex = t->turn != 0, three = rolling == ROLLING_3_3;
+    const dsc_int most = complex ? complex_vectors(t, three) : most_vectors(&rolling, t);
+    const dsc_int before = three && !complex ? columns_before_line(r, y) : -1;
     for (dsc_int done = 0; done < r->columns;) {
         dsc_int left = done < before ? before - done : r->columns - done, start = (r->column + done) * step - e->low[2];
         dsc_int vectors = at_most(divide_up(left, LANES), most);
@@ -220,7 +223,9 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
         t->x = x + done * x_step;
         t->y = y + done * r->y_column;
         look_ahead(r, t, done, x_step);
-        if (before >= 0 && done >= before && t->width == TILE_VECTORS * LANES && rolls_densely(t, 3))
+        if (complex)
+            complex_tile(t, three, vectors)(t);
+        else if (before >= 0 && done >= before && t->width == TILE_VECTORS * LANES && rolls_densely(t, 3))
             roll_past(t);
         else if (!halves(rolling) && are_apart(t))
             apart_table[vectors - 1](t);

@@ -16,8 +16,9 @@
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
 
 /* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
- * row), vectors, whether lanes may not exist, and whether results are whole lines that are stored past the caches. */
-typedef struct { int rows, columns, vectors, masked, past; } roll_kind;
+ * row), vectors, whether lanes may not exist, whether results are whole lines that are stored past the caches, and whether pairs of
+ * lanes are complex numbers. */
+typedef struct { int rows, columns, vectors, masked, past, complex; } roll_kind;
 
 /* Which lanes of a tile exist for one column tap. Only its first and its last vector meet borders; where it has one, that is
  * [0]. */
@@ -63,11 +64,24 @@ INLINE void gather_taps_near(const depthwise_tile *t, const roll_kind k, const r
 }
 
 /* Those of a tile: in registers if there are few. */
-typedef struct { vec resident[ROLLING_RESIDENT][ROLLING_RESIDENT]; near_taps near; } kernel_taps;
+typedef struct { vec resident[ROLLING_RESIDENT][ROLLING_RESIDENT]; near_taps near[2]; } kernel_taps;
 
-INLINE vec kernel_tap(const roll_kind k, const kernel_taps *taps, const int i, const int c)
+INLINE bool taps_resident(const roll_kind k)
 {
-    return k.columns <= ROLLING_RESIDENT ? taps->resident[i][c] : v_spread(taps->near.tap[i][c]);
+    return k.columns <= ROLLING_RESIDENT && !k.complex;
+}
+
+INLINE vec kernel_tap(const roll_kind k, const kernel_taps *taps, const int part, const int i, const int c)
+{
+    return taps_resident(k) ? taps->resident[i][c] : v_spread(taps->near[part].tap[i][c]);
+}
+
+/* From inputs for the real parts of taps to those for the imaginary parts. */
+INLINE void turn_inputs(const roll_kind k, real sign, vec *x)
+{
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v)
+        x[v] = v_times_i(x[v], sign);
 }
 
 /* The input row at x into the sums [first, last]; `all`: of every output that it can feed. */
@@ -81,9 +95,14 @@ INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, 
             vec inputs[TILE_VECTORS];
             load_edges(k, x, edges[c], inputs);
             UNROLL
-            for (int i = 0; i < k.rows; ++i)
-                if (all || (i >= first && i <= last))
-                    add_edges(k, sums[i], edges[c], inputs, v_spread(taps[i * t->tap_row]));
+            for (int part = 0; part <= k.complex; ++part) {
+                UNROLL
+                for (int i = 0; i < k.rows; ++i)
+                    if (all || (i >= first && i <= last))
+                        add_edges(k, sums[i], edges[c], inputs, v_spread(taps[i * t->tap_row + part]));
+                if (part < k.complex)
+                    turn_inputs(k, t->turn, inputs);
+            }
         }
     }
 }
@@ -97,9 +116,14 @@ INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const 
         vec inputs[TILE_VECTORS];
         load_edges(k, row + c * t->dilation, edges[c], inputs);
         UNROLL
-        for (int i = 0; i < k.rows; ++i)
-            if (all || (i >= first && i <= last))
-                add_edges(k, sums[i], edges[c], inputs, kernel_tap(k, taps, i, c));
+        for (int part = 0; part <= k.complex; ++part) {
+            UNROLL
+            for (int i = 0; i < k.rows; ++i)
+                if (all || (i >= first && i <= last))
+                    add_edges(k, sums[i], edges[c], inputs, kernel_tap(k, taps, part, i, c));
+            if (part < k.complex)
+                turn_inputs(k, t->turn, inputs);
+        }
     }
 }
 
@@ -144,8 +168,9 @@ INLINE void start_rolling(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS]
 
 INLINE void read_taps(const depthwise_tile *t, const roll_kind k, kernel_taps *taps)
 {
-    if (k.columns > ROLLING_RESIDENT) {
-        gather_taps_near(t, k, t->taps, &taps->near);
+    if (!taps_resident(k)) {
+        for (int part = 0; part <= k.complex; ++part)
+            gather_taps_near(t, k, t->taps + part, &taps->near[part]);
         return;
     }
     UNROLL
@@ -182,10 +207,15 @@ INLINE void find_all_edges(const depthwise_tile *t, const roll_kind k, column_ed
         find_edges(t, k.vectors, c, edges[c]);
 }
 
+INLINE vec bias_of(const depthwise_tile *t, const roll_kind k)
+{
+    return k.complex ? v_zip_low(v_spread(t->bias[0]), v_spread(t->bias[1])) : v_spread(*t->bias);
+}
+
 /* One plane: all input rows that feed the tile. */
 INLINE void roll_plane(const depthwise_tile *t, const roll_kind k, column_edges *edges)
 {
-    const vec bias = v_spread(*t->bias);
+    const vec bias = bias_of(t, k);
     const dsc_int before = k.rows - 1;
     vec sums[ROLLING_ROWS][TILE_VECTORS];
     kernel_taps taps;
@@ -217,7 +247,7 @@ static bool rolls_densely(const depthwise_tile *t, dsc_int kernel_rows)
 INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const epilogue *finish, bool far, mask stored,
                              column_edges *edges)
 {
-    const vec bias = v_spread(*t->bias);
+    const vec bias = bias_of(t, k);
     const int before = k.rows - 1;
     const real *x = t->x;
     real *y = t->y;
@@ -267,7 +297,7 @@ INLINE void roll_densely(const depthwise_tile *tile, const roll_kind k)
     for (int c = 0; c < k.columns; ++c) {
         if (k.masked)
             own[c][0] = all[c][0], own[c][1] = all[c][1];
-        if (k.columns <= ROLLING_RESIDENT) {
+        if (taps_resident(k)) {
             MASK_KEEP(own[c][0]);
             MASK_KEEP(own[c][1]);
         }
@@ -291,10 +321,10 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ANY_VECTORS 2
 #define ROLL_ANY(KH, KW, V) \
     static __attribute__((noinline)) void roll_##KH##_##KW##_##V##_any(const depthwise_tile *t) \
-    { roll(t, (roll_kind){KH, KW, V, !FEW_TILES, 0}); }
+    { roll(t, (roll_kind){KH, KW, V, !FEW_TILES, 0, 0}); }
 #define ROLL_DENSE(KH, KW, V, masked, name) \
     static __attribute__((noinline)) void name##_dense(const depthwise_tile *t) \
-    { roll_densely(t, (roll_kind){KH, KW, V, masked, 0}); }
+    { roll_densely(t, (roll_kind){KH, KW, V, masked, 0, 0}); }
 #define ROLL_EITHER(KH, KW, V, masked, name, any) \
     ROLL_DENSE(KH, KW, V, masked, name) \
     static void name(const depthwise_tile *t) { rolls_densely(t, KH) ? name##_dense(t) : any(t); }
@@ -336,7 +366,7 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #if FEW_TILES
 static const tile_function roll_past = NULL;
 #else
-static __attribute__((noinline)) void roll_past(const depthwise_tile *t) { roll_densely(t, (roll_kind){3, 3, TILE_VECTORS, 1, 1}); }
+static __attribute__((noinline)) void roll_past(const depthwise_tile *t) { roll_densely(t, (roll_kind){3, 3, TILE_VECTORS, 1, 1, 0}); }
 #endif
 
 ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS_LARGE(5) ROLLS_LARGE(7)

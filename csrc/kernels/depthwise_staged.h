@@ -57,8 +57,8 @@ static bool can_stage(const channel_region *r)
     const dsc_extent *e = r->e;
     const dsc_int most = STAGED_PIXELS;   /* keeps products small */
     const bool collide = r->x_step[2] * (dsc_int)sizeof(real) % COLLIDING_BYTES == 0;
-    if (march_of(e) >= 0 || e->kernel[0] != 1 || e->kernel[1] > most || e->kernel[2] > most || e->dilation[1] > most ||
-        e->dilation[2] > most || e->stride[1] > most || e->stride[2] > most)
+    if (r->parts == 2 || march_of(e) >= 0 || e->kernel[0] != 1 || e->kernel[1] > most || e->kernel[2] > most ||
+        e->dilation[1] > most || e->dilation[2] > most || e->stride[1] > most || e->stride[2] > most)
         return false;
     const dsc_int taps = e->kernel[1] * e->kernel[2];
     return (collide ? taps >= COLLIDING_TAPS : e->kernel[1] > 1 && taps >= STAGED_TAPS) &&

@@ -301,7 +301,7 @@ static void store_sums_of(const weights_item *w, dsc_int tap, dsc_int step, cons
         for (dsc_int l = 0; l < count; ++l)
             ((real *)taps)[l * step] = sums[l];
     else
-        put(p, taps, step, sums, 0, count);
+        put_reals(p, taps, step, sums, count);
 }
 
 static void store_taps(const weights_item *w)

@@ -31,7 +31,7 @@ static void store_elements(const dsc_problem *p, char *data, dsc_int step, dsc_i
         return;
     }
     v_store(lanes, value);
-    put(p, element_of(p, data, i * step), step, lanes, 0, count);
+    put_reals(p, element_of(p, data, i * step), step, lanes, count);
 }
 
 static void run_activation(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)

@@ -185,18 +185,67 @@ static real fetch_one(const dsc_problem *p, const char *source)
     return value;
 }
 
-/* Complex numbers from rows of their parts. */
-NOT_INLINE void put_pairs(real *target, dsc_int step, const real *low, const real *high, dsc_int count)
+/* Rows of results. Of complex ones both parts, `part` apart, or neighbours if that is 0: by the real parts of factors, and, unless
+ * it is NULL, by the imaginary ones, of which i times that is to be added. */
+typedef struct { const real *by_real, *by_imaginary; dsc_int part; } result_rows;
+
+/* The parts of complex results from element j on, plus a bias if they are joined from four rows. */
+INLINE void join_parts(const result_rows *rows, const real *bias, dsc_int j, mask m, vec *parts)
 {
-    dsc_int j = 0;
-    for (; step == 2 && j + LANES <= count; j += LANES) {
-        vec a = v_load(low + j), b = v_load(high + j);
-        v_store(target + 2 * j, v_zip_low(a, b));
-        v_store(target + 2 * j + LANES, v_zip_high(a, b));
+    const real *a = rows->by_real + j;
+    parts[0] = v_load_masked(a, m), parts[1] = v_load_masked(a + rows->part, m);
+    if (!rows->by_imaginary)
+        return;
+    const real *b = rows->by_imaginary + j;
+    parts[0] += v_spread(bias[0]) - v_load_masked(b + rows->part, m);
+    parts[1] += v_spread(bias[1]) + v_load_masked(b, m);
+}
+
+NOT_INLINE void put_pairs(real *target, dsc_int step, const result_rows *rows, const real *bias, dsc_int count)
+{
+    for (dsc_int j = 0; j < count; j += LANES) {
+        vec parts[2];
+        join_parts(rows, bias, j, v_mask(0, count - j), parts);
+        if (step == 2) {
+            const dsc_int reals = 2 * (count - j);
+            v_store_masked(target + 2 * j, v_zip_low(parts[0], parts[1]), v_mask(0, reals));
+            v_store_masked(target + 2 * j + LANES, v_zip_high(parts[0], parts[1]), v_mask(0, reals - LANES));
+        } else {
+            for (int part = 0; part < 2; ++part)
+                v_scatter(target + j * step + part, step, parts[part], (int)at_most(count - j, LANES));
+        }
     }
-    for (; j < count; ++j) {
-        target[j * step] = low[j];
-        target[j * step + 1] = high[j];
+}
+
+/* Complex numbers whose parts are neighbours, plus a bias. */
+NOT_INLINE void put_numbers(real *target, dsc_int step, const real *source, const real *bias, dsc_int count)
+{
+    const vec both = v_zip_low(v_spread(bias[0]), v_spread(bias[1]));
+    for (dsc_int j = 0; j < 2 * count; j += LANES) {
+        const dsc_int left = at_most(2 * count - j, LANES);
+        const vec sum = v_load_masked(source + j, v_mask(0, left)) + both;
+        if (step == 2)
+            v_store_masked(target + j, sum, v_mask(0, left));
+        for (dsc_int i = 0; step != 2 && i < left; ++i)
+            target[(j + i) / 2 * step + i % 2] = sum[i];
+    }
+}
+
+/* y += i second, of such numbers. */
+NOT_INLINE void add_turned(real *y, const real *second, dsc_int count)
+{
+    for (dsc_int j = 0; j < count; j += LANES) {
+        const mask m = v_mask(0, count - j);
+        v_store_masked(y + j, v_load_masked(y + j, m) + v_times_i(v_load_masked(second + j, m), 1), m);
+    }
+}
+
+/* y += second */
+NOT_INLINE void add_reals(real *y, const real *second, dsc_int count)
+{
+    for (dsc_int j = 0; j < count; j += LANES) {
+        const mask m = v_mask(0, count - j);
+        v_store_masked(y + j, v_load_masked(y + j, m) + v_load_masked(second + j, m), m);
     }
 }
 
@@ -219,13 +268,15 @@ NOT_INLINE void put_reals(const dsc_problem *p, char *target, dsc_int step, cons
             y[j * step] = source[j];
 }
 
-/* A row of results, or the two of its parts, `part` apart. */
-static void put(const dsc_problem *p, char *target, dsc_int step, const real *source, dsc_int part, dsc_int count)
+/* A row of results. */
+static void put(const dsc_problem *p, char *target, dsc_int step, const result_rows *rows, const real *bias, dsc_int count)
 {
-    if (p->parts == 2)
-        put_pairs((real *)target, step, source, source + part, count);
+    if (p->parts == 2 && rows->part)
+        put_pairs((real *)target, step, rows, bias, count);
+    else if (p->parts == 2)
+        put_numbers((real *)target, step, rows->by_real, bias, count);
     else
-        put_reals(p, target, step, source, count);
+        put_reals(p, target, step, rows->by_real, count);
 }
 
 /* The real matrix [[re, -im], [im, re]] that a complex factor is: its entry for an input and an output part comes from

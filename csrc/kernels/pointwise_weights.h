@@ -115,9 +115,10 @@ static void store_products(const product_item *w)
     const dsc_problem *p = w->p;
     const real *total = total_of(&w->sums);
     dsc_int columns = w->vectors * LANES, weights = w->batch * p->mixing.batch + w->channel * p->mixing.column;
-    for (dsc_int o = 0; o < w->outputs; ++o)
-        put(p, element_of(p, p->mixing.data, weights + (w->output + o) * p->mixing.row), p->mixing.column,
-            total + o * p->parts * columns, columns, w->channels);
+    for (dsc_int o = 0; o < w->outputs; ++o) {
+        const result_rows rows = {total + o * p->parts * columns, NULL, columns};
+        put(p, element_of(p, p->mixing.data, weights + (w->output + o) * p->mixing.row), p->mixing.column, &rows, NULL, w->channels);
+    }
 }
 
 static void run_products(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
