@@ -102,6 +102,8 @@ typedef struct {
     int parts;                 /* reals of an element: 2 for complex numbers, whose parts are neighbours */
     bool conjugate;            /* complex weights; in weight gradients y rather than x */
     bool fold;                 /* transposed: y gets the adjoint of the padding e.mode as well */
+    bool past;                 /* narrow results are many, and stored past the caches */
+    dsc_int ahead;             /* bytes from what is read of narrow x to what is asked for meanwhile; 0: nothing is */
     bool windows;              /* standard convolution: mixing sums over channels x taps, `multiplier` taps */
     const dsc_images *images;
     dsc_graph *graph;

@@ -158,15 +158,19 @@ def test_staged_channels(isa, kernel, dtype):
         check(name, x, w, padding=kernel[0], dilation=2, **last)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
-def test_results_beyond_caches(isa, data_format):
+def test_results_beyond_caches(isa, data_format, dtype):
     """Whole lines are stored past the caches, what is before and behind them is not."""
     rng = np.random.default_rng(0)
-    shape = (65, 304, 480) if data_format == "channels_first" else (380, 390, 64)
-    x, w = integers(rng, *shape), integers(rng, 65 if data_format == "channels_first" else 64, 1, 3, 3)
+    rows = 4 // np.dtype(dtype).itemsize  # as many bytes of either type
+    shape, channels = (65, 304 * rows, 480), 65
+    if data_format == "channels_last":
+        shape, channels = (380 * rows, 390, 64), 64
+    x, w = integers(rng, *shape, dtype=dtype), integers(rng, channels, 1, 3, 3, dtype=dtype)
     keywords = dict(padding="same", activation="relu", data_format=data_format)
     expected = reference.depthwise_conv2d(x, w, **keywords)
-    memory = np.empty(x.size + 16, np.float32)
+    memory = np.empty(x.size + 16, dtype)
     for offset in (0, 3, 12):
         out = memory[offset : offset + x.size].reshape(shape)
         memory[:] = np.nan

@@ -41,8 +41,21 @@ static void run_converted_channels(const converted_tile *t, dsc_int c, dsc_int n
     }
 }
 
-static void run_converted(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *memory)
+/* What is larger than the caches: results are stored past them, and what the next tile reads is asked for. */
+static dsc_problem look_beyond(const dsc_problem *p, const dsc_plan *plan)
 {
+    dsc_problem own = *p;
+    const dsc_int *in = p->e.in, *stride = p->e.stride, *step = p->x.step;
+    const double x = (double)in[0] * (double)in[1] * (double)in[2] * (double)p->channels, images = (double)p->batch * p->item;
+    own.past = output_volume(&p->e) * (double)p->outputs * images > PAST_BYTES;
+    if (x * images > PAST_BYTES && !p->e.transposed)
+        own.ahead = p->item * (plan->columns > 1 ? plan->column_width * stride[2] * step[2] : plan->band_rows * stride[1] * step[1]);
+    return own;
+}
+
+static void run_converted(const dsc_problem *given, const dsc_plan *plan, dsc_int begin, dsc_int end, void *memory)
+{
+    const dsc_problem own = look_beyond(given, plan), *p = &own;
     converted_tile t = {.p = p, .plan = plan, .pixels = converts_pixels(p), .s = lay_out_converted(p, plan, memory)};
     item_cursor c = item_at(p, plan, plan->groups, begin);
     for (dsc_int i = begin; i < end && !dsc_stopped(p); ++i, next_item(&c)) {

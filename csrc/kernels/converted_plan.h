@@ -10,7 +10,8 @@
 #define CONVERTED_OUTPUTS 48          /* channels of pointwise results, parts counted, that are kept as reals */
 #define CHANNEL_BYTES_MOST (16 << 20) /* of one channel, however much is read twice */
 #define PIXEL_CHANNELS 128            /* of a pixel, parts counted, that are converted in one run if there are so many */
-#define CONVERTED_COLUMNS 256         /* a tile gets no narrower than this to become smaller, but as the last resort */
+#define CONVERTED_COLUMNS 256         /* a tile gets no narrower than this to become smaller, but as the last resort ... */
+#define PLANE_COLUMNS 2048            /* ... or than this, for planes: a run of memory as long as can be */
 #define LOOK_WORK 1e8                 /* multiply-adds of a tile, beyond which it is looked for interrupts inside */
 #define NATIVE_BYTES (PACKED_BYTES_MOST + (128 << 10))   /* scratch of any depthwise call on reals */
 
@@ -67,14 +68,14 @@ static double group_bytes(const dsc_problem *p)
 
 /* Make the tile smaller along the axis where that costs the least reading twice. False: it cannot be, or, unless that is
  * needed, more than a third of what it reads would be read by others too. */
-static bool shrink_tile(const dsc_extent *e, dsc_plan *plan, bool needed)
+static bool shrink_tile(const dsc_extent *e, dsc_plan *plan, dsc_int columns, bool needed)
 {
     dsc_int *size[3] = {&plan->slices, &plan->band_rows, &plan->column_width};
     int best = -1;
     double most = needed ? 0 : 2;
     for (int axis = 0; axis < 3; ++axis) {
         const double gain = (double)*size[axis] * (double)e->stride[axis] / (double)axis_span(e, axis, 1);
-        const bool narrow = axis == 2 && *size[2] <= CONVERTED_COLUMNS && (plan->slices > 1 || plan->band_rows > 1);
+        const bool narrow = axis == 2 && *size[2] <= columns && (plan->slices > 1 || plan->band_rows > 1);
         if (*size[axis] > 1 && !narrow && gain > most)
             best = axis, most = gain;
     }
@@ -105,7 +106,7 @@ static void plan_converted_tiles(const dsc_problem *p, dsc_plan *plan)
         const double reals = is_pointwise(p) ? 0 : channel_reals(p, plan);
         const bool wide = mixes(p) && tile_outputs(plan) * p->parts > at_most((dsc_int)pixels * p->parts, PIXELS_MOST);
         const bool fits = !wide && reals * (double)least <= most;
-        if (fits || !shrink_tile(&p->e, plan, wide || reals * sizeof(real) > CHANNEL_BYTES_MOST))
+        if (fits || !shrink_tile(&p->e, plan, converts_pixels(p) ? CONVERTED_COLUMNS : PLANE_COLUMNS, wide || reals * sizeof(real) > CHANNEL_BYTES_MOST))
             break;
     }
     round_rows(p, plan);

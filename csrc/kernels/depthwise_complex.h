@@ -51,7 +51,7 @@ static bool complex_planes(const dsc_problem *p)
     const dsc_int rows = e->kernel[1];
     const bool phases = e->transposed && e->stride[0] > 1;   /* of which some may have no taps */
     if (p->x.step[2] != 2 || p->y.step[2] != 2 || e->stride[1] != 1 || e->stride[2] != 1 || phases || e->kernel[0] == 0 ||
-        e->kernel[2] == 0 || e->kernel[2] > ROLLING_COLUMNS || !(rows == 2 || rows == 3 || rows == 5 || rows == 7))
+        e->kernel[2] == 0 || e->kernel[2] > ROLLING_COLUMNS || !(rows == 3 || rows == 5 || rows == 7))
         return false;
     const dsc_problem r = complex_as_reals(p);
     const dsc_extent reading = reading_extent(&r);

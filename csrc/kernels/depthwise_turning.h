@@ -31,7 +31,7 @@ static tile_function complex_tile(const depthwise_tile *t, bool square, dsc_int 
 #define COMPLEX_ENTRIES(KH) {complex_roll_##KH##_0_1, complex_roll_##KH##_0_2}
 #define COMPLEX_DENSE(V) COMPLEX_TILE(3, 3, V, roll_densely)
 #define COMPLEX_DENSE_ENTRY(V) complex_roll_densely_3_3_##V
-COMPLEX_TILES(2) COMPLEX_TILES(3) COMPLEX_TILES(5) COMPLEX_TILES(7)
+COMPLEX_TILES(3) COMPLEX_TILES(5) COMPLEX_TILES(7)
 COMPLEX_DENSE(1) COMPLEX_DENSE(2)
 #if TILE_VECTORS == 4
 COMPLEX_DENSE(3) COMPLEX_DENSE(4)
@@ -47,7 +47,7 @@ static tile_function complex_tile(const depthwise_tile *t, bool square, dsc_int 
 #endif
     };
     static const tile_function rolling[][ANY_VECTORS] = {
-        [2] = COMPLEX_ENTRIES(2), [3] = COMPLEX_ENTRIES(3), [5] = COMPLEX_ENTRIES(5), [7] = COMPLEX_ENTRIES(7),
+        [3] = COMPLEX_ENTRIES(3), [5] = COMPLEX_ENTRIES(5), [7] = COMPLEX_ENTRIES(7),
     };
     return square && rolls_densely(t, 3) ? dense[vectors - 1] : rolling[t->kernel_rows][vectors - 1];
 }

@@ -123,9 +123,13 @@ NOT_INLINE void put_some(dsc_format format, narrow *target, dsc_int step, const 
 }
 
 /* Neighbours, at least a vector of them: the last vector overlaps the one before. */
-INLINE void fetch_vectors(const dsc_format format, real *target, const narrow *source, dsc_int count)
+INLINE void fetch_vectors(const dsc_format format, real *target, const narrow *source, dsc_int count, dsc_int ahead)
 {
     dsc_int j = 0;
+    for (; ahead && j <= count - LANES; j += LANES) {
+        __builtin_prefetch((const char *)(source + j) + ahead, 0, 2);
+        v_store(target + j, v_widen(format, *(const loose_narrow_vec *)(source + j)));
+    }
     for (; j <= count - LANES; j += LANES)
         v_store(target + j, v_widen(format, *(const loose_narrow_vec *)(source + j)));
     if (j < count)
@@ -141,14 +145,25 @@ INLINE void put_vectors(const dsc_format format, narrow *target, const real *sou
         *(loose_narrow_vec *)(target + count - LANES) = v_narrow(format, v_load(source + count - LANES));
 }
 
-NOT_INLINE void fetch_narrow(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count)
+/* Whole lines of them past the caches: they are not read before they are written, and drive out nothing. */
+INLINE void put_lines(const dsc_format format, narrow *target, const real *source, dsc_int lines)
+{
+    for (dsc_int i = 0; i < lines * LINE_BYTES / VECTOR_BYTES; ++i, source += 2 * LANES, target += 2 * LANES) {
+        const narrow_vec halves[2] = {v_narrow(format, v_load(source)), v_narrow(format, v_load(source + LANES))};
+        vec both;
+        memcpy(&both, halves, sizeof both);
+        v_store_past((real *)target, both);
+    }
+}
+
+NOT_INLINE void fetch_narrow(dsc_format format, real *target, const narrow *source, dsc_int step, dsc_int count, dsc_int ahead)
 {
     if (step != 1 || count < LANES)
         fetch_some(format, target, source, step, count);
     else if (format == DSC_HALF)
-        fetch_vectors(DSC_HALF, target, source, count);
+        fetch_vectors(DSC_HALF, target, source, count, ahead);
     else
-        fetch_vectors(DSC_BFLOAT, target, source, count);
+        fetch_vectors(DSC_BFLOAT, target, source, count, ahead);
 }
 
 NOT_INLINE void put_narrow(dsc_format format, narrow *target, dsc_int step, const real *source, dsc_int count)
@@ -160,6 +175,20 @@ NOT_INLINE void put_narrow(dsc_format format, narrow *target, dsc_int step, cons
     else
         put_vectors(DSC_BFLOAT, target, source, count);
 }
+
+/* The same where results are many. */
+static void put_past(dsc_format format, narrow *target, const real *source, dsc_int count)
+{
+    const dsc_int line = LINE_BYTES / (dsc_int)sizeof(narrow);
+    const dsc_int before = at_most((line - (dsc_int)((uintptr_t)target % LINE_BYTES / sizeof(narrow))) % line, count);
+    const dsc_int lines = (count - before) / line, rest = before + lines * line;
+    put_narrow(format, target, 1, source, before);
+    if (format == DSC_HALF)
+        put_lines(DSC_HALF, target + before, source + before, lines);
+    else
+        put_lines(DSC_BFLOAT, target + before, source + before, lines);
+    put_narrow(format, target + rest, 1, source + rest, count - rest);
+}
 #endif
 
 /* target[j] = element j * step of an array of reals, narrow floats, or one part of complex numbers. */
@@ -167,7 +196,7 @@ NOT_INLINE void fetch(const dsc_problem *p, real *target, const char *source, ds
 {
 #if REAL_BITS == 32
     if (p->format != DSC_NATIVE) {
-        fetch_narrow(p->format, target, (const narrow *)source, step, count);
+        fetch_narrow(p->format, target, (const narrow *)source, step, count, p->ahead);
         return;
     }
 #else
@@ -254,6 +283,10 @@ NOT_INLINE void put_reals(const dsc_problem *p, char *target, dsc_int step, cons
 {
     real *y = (real *)target;
 #if REAL_BITS == 32
+    if (p->format != DSC_NATIVE && step == 1 && p->past) {
+        put_past(p->format, (narrow *)target, source, count);
+        return;
+    }
     if (p->format != DSC_NATIVE) {
         put_narrow(p->format, (narrow *)target, step, source, count);
         return;
