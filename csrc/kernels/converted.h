@@ -49,7 +49,8 @@ static dsc_problem look_beyond(const dsc_problem *p, const dsc_plan *plan)
     const double x = (double)in[0] * (double)in[1] * (double)in[2] * (double)p->channels, images = (double)p->batch * p->item;
     own.past = output_volume(&p->e) * (double)p->outputs * images > PAST_BYTES;
     if (x * images > PAST_BYTES && !p->e.transposed)
-        own.ahead = p->item * (plan->columns > 1 ? plan->column_width * stride[2] * step[2] : plan->band_rows * stride[1] * step[1]);
+        own.ahead = p->item * (plan->columns > 1 ? plan->column_width * stride[2] * step[2]
+                                                 : plan->band_rows * stride[1] * step[1]);
     return own;
 }
 

@@ -67,13 +67,37 @@ INLINE void add_inputs(const march_kind k, const int tap_rows, const int newest,
     }
 }
 
-/* The rows of inputs of a row that marches alone. */
-INLINE void add_rows_singly(const channel_march *t, const march_kind k, const int part, const int newest, const real *input, mask m,
-                            const vec *row, vec sums[][MARCH_ROWS])
+/* The rows of inputs of a row that marches alone; `part` 1: for the imaginary parts of taps. */
+INLINE void add_rows_singly(const channel_march *t, const march_kind k, const int part, const int newest, const real *column,
+                            mask m, const vec *taps, vec sums[][MARCH_ROWS])
 {
+    const real *input = column + t->row_first * t->x_row;
+    const vec *row = taps + t->row_first * k.taps * k.parts + part;
     for (dsc_int left = t->row_last - t->row_first; left > 0; --left, row += k.taps * k.parts, input += t->x_row) {
-        const vec x = v_load_lanes(input, k.tail, m), turned = part ? v_exchange(x) : x;
-        add_inputs(k, 1, newest, &turned, row + part, NULL, sums);
+        vec x = v_load_lanes(input, k.tail, m);
+        if (part)
+            x = v_exchange(x);
+        add_inputs(k, 1, newest, &x, row, row, sums);
+    }
+}
+
+/* Those of rows that march together. */
+INLINE void add_rows_together(const channel_march *t, const march_kind k, const int newest, const real *input, mask m,
+                              const vec *taps, const vec *resident, vec sums[][MARCH_ROWS])
+{
+    const int tap_rows = k.resident ? k.resident : k.taps, rows_in = (k.rows - 1) * k.stride + tap_rows;
+    vec x[MARCH_INPUTS];
+    UNROLL
+    for (int j = 0; j < rows_in; ++j, input += t->x_row) {
+        x[j] = v_load_lanes(input, k.tail, m);
+        V_KEEP(x[j]);
+    }
+    add_inputs(k, tap_rows, newest, x, taps, resident, sums);
+    if (k.parts == 2) {
+        UNROLL
+        for (int j = 0; j < rows_in; ++j)
+            x[j] = v_exchange(x[j]);
+        add_inputs(k, tap_rows, newest, x, taps + 1, resident, sums);
     }
 }
 
@@ -81,31 +105,15 @@ INLINE void add_column(const channel_march *t, const march_kind k, const int new
                        const vec *resident, vec sums[][MARCH_ROWS])
 {
     const vec *taps = t->taps;
-    const dsc_int tap_slice = t->rows * k.taps * k.parts;
-    for (dsc_int slice = k.resident ? 1 : t->slices; slice > 0; --slice, column += t->x_slice, taps += tap_slice) {
-        vec x[MARCH_INPUTS];
-        if (k.rows == 1 && !k.resident) {
-            const real *input = column + t->row_first * t->x_row;
-            const vec *row = taps + t->row_first * k.taps * k.parts;
-            UNROLL
-            for (int part = 0; part < k.parts; ++part)
-                add_rows_singly(t, k, part, newest, input, m, row, sums);
+    for (dsc_int slice = k.resident ? 1 : t->slices; slice > 0;
+         --slice, column += t->x_slice, taps += t->rows * k.taps * k.parts) {
+        if (k.rows > 1 || k.resident) {
+            add_rows_together(t, k, newest, column, m, taps, resident, sums);
             continue;
         }
-        const int tap_rows = k.resident ? k.resident : k.taps, rows_in = (k.rows - 1) * k.stride + tap_rows;
-        const real *input = column;
-        UNROLL
-        for (int j = 0; j < rows_in; ++j, input += t->x_row) {
-            x[j] = v_load_lanes(input, k.tail, m);
-            V_KEEP(x[j]);
-        }
-        add_inputs(k, tap_rows, newest, x, taps, resident, sums);
-        if (k.parts == 1)
-            continue;
-        UNROLL
-        for (int j = 0; j < rows_in; ++j)
-            x[j] = v_exchange(x[j]);
-        add_inputs(k, tap_rows, newest, x, taps + 1, resident, sums);
+        add_rows_singly(t, k, 0, newest, column, m, taps, sums);
+        if (k.parts == 2)
+            add_rows_singly(t, k, 1, newest, column, m, taps, sums);
     }
 }
 

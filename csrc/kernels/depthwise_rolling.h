@@ -10,7 +10,6 @@
 #define ROLLING_ROWS 7
 #define AHEAD 6              /* rows that are asked for before they are needed */
 #define ROLLING_COLUMNS 16   /* most column taps */
-
 #define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
 #define PLANE_FAR (256 << 10)    /* ... beyond which the second-level cache does not hold two and their results */
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
@@ -66,10 +65,7 @@ INLINE void gather_taps_near(const depthwise_tile *t, const roll_kind k, const r
 /* Those of a tile: in registers if there are few. */
 typedef struct { vec resident[ROLLING_RESIDENT][ROLLING_RESIDENT]; near_taps near[2]; } kernel_taps;
 
-INLINE bool taps_resident(const roll_kind k)
-{
-    return k.columns <= ROLLING_RESIDENT && !k.complex;
-}
+INLINE bool taps_resident(const roll_kind k) { return k.columns <= ROLLING_RESIDENT && !k.complex; }
 
 INLINE vec kernel_tap(const roll_kind k, const kernel_taps *taps, const int part, const int i, const int c)
 {
@@ -84,6 +80,16 @@ INLINE void turn_inputs(const roll_kind k, real sign, vec *x)
         x[v] = v_times_i(x[v], sign);
 }
 
+/* A vector of inputs of one column tap into the sums [first, last], or all of them; `taps`: of this column, a row apart. */
+INLINE void add_column_taps(const depthwise_tile *t, const roll_kind k, const int all, const real *taps, int first, int last,
+                     const mask *edges, const vec *inputs, vec (*sums)[TILE_VECTORS])
+{
+    UNROLL
+    for (int i = 0; i < k.rows; ++i)
+        if (all || (i >= first && i <= last))
+            add_edges(k, sums[i], edges, inputs, v_spread(taps[i * t->tap_row]));
+}
+
 /* The input row at x into the sums [first, last]; `all`: of every output that it can feed. */
 INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
                      column_edges *edges, vec (*sums)[TILE_VECTORS])
@@ -94,17 +100,22 @@ INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, 
         for (dsc_int c = t->column_first; c < t->column_last; ++c, x += t->dilation, taps += t->tap_column) {
             vec inputs[TILE_VECTORS];
             load_edges(k, x, edges[c], inputs);
-            UNROLL
-            for (int part = 0; part <= k.complex; ++part) {
-                UNROLL
-                for (int i = 0; i < k.rows; ++i)
-                    if (all || (i >= first && i <= last))
-                        add_edges(k, sums[i], edges[c], inputs, v_spread(taps[i * t->tap_row + part]));
-                if (part < k.complex)
-                    turn_inputs(k, t->turn, inputs);
+            add_column_taps(t, k, all, taps, first, last, edges[c], inputs, sums);
+            if (k.complex) {
+                turn_inputs(k, t->turn, inputs);
+                add_column_taps(t, k, all, taps + 1, first, last, edges[c], inputs, sums);
             }
         }
     }
+}
+
+INLINE void add_kernel_taps(const roll_kind k, const int all, const kernel_taps *taps, const int part, const int c, int first,
+                            int last, const mask *edges, const vec *inputs, vec (*sums)[TILE_VECTORS])
+{
+    UNROLL
+    for (int i = 0; i < k.rows; ++i)
+        if (all || (i >= first && i <= last))
+            add_edges(k, sums[i], edges, inputs, kernel_tap(k, taps, part, i, c));
 }
 
 /* The same for one depth tap and a known number of column taps. */
@@ -115,14 +126,10 @@ INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const 
     for (int c = 0; c < k.columns; ++c) {
         vec inputs[TILE_VECTORS];
         load_edges(k, row + c * t->dilation, edges[c], inputs);
-        UNROLL
-        for (int part = 0; part <= k.complex; ++part) {
-            UNROLL
-            for (int i = 0; i < k.rows; ++i)
-                if (all || (i >= first && i <= last))
-                    add_edges(k, sums[i], edges[c], inputs, kernel_tap(k, taps, part, i, c));
-            if (part < k.complex)
-                turn_inputs(k, t->turn, inputs);
+        add_kernel_taps(k, all, taps, 0, c, first, last, edges[c], inputs, sums);
+        if (k.complex) {
+            turn_inputs(k, t->turn, inputs);
+            add_kernel_taps(k, all, taps, 1, c, first, last, edges[c], inputs, sums);
         }
     }
 }
