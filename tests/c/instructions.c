@@ -106,7 +106,7 @@ static void place_dense(test_case *t, int role, bool channels_last)
     static const int last[] = {IMAGE, IMAGES_A, IMAGES_B, DEPTH, ROW, COLUMN, CHANNEL};
     array_shape shape = axes_of(t, role);
     operand *o = &t->array[role];
-    dsc_int pitch = 1;
+    dsc_int pitch = t->kind->parts;
     o->at.axes = shape.axes;
     for (int i = shape.axes - 1; i >= 0; --i) {
         int axis = shape.axes == AXES && channels_last ? last[i] : first[i];
