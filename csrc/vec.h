@@ -174,6 +174,20 @@ INLINE vec v_load_lanes(const real *p, const int tail, mask m)
     return tail ? v_load_masked(p, m) : v_load(p);
 }
 
+/* `left` lanes, or all if there are more. */
+INLINE vec v_load_first(const real *p, dsc_int left)
+{
+    return left >= LANES ? v_load(p) : v_load_masked(p, v_mask(0, left));
+}
+
+INLINE void v_store_first(real *p, vec v, dsc_int left)
+{
+    if (left >= LANES)
+        v_store(p, v);
+    else
+        v_store_masked(p, v, v_mask(0, left));
+}
+
 INLINE vec v_select(ivec which, vec yes, vec no)
 {
     return (vec)(((ivec)yes & which) | ((ivec)no & ~which));

@@ -433,8 +433,8 @@ BUGS = [
     Bug(
         "results by imaginary parts are not turned",
         FORMATS,
-        "parts[0] += v_spread(bias[0]) - v_load_masked(b + rows->part, m)",
-        "parts[0] += v_spread(bias[0]) + v_load_masked(b + rows->part, m)",
+        "parts[0] += v_spread(bias[0]) - v_load_first(b + rows->part, left)",
+        "parts[0] += v_spread(bias[0]) + v_load_first(b + rows->part, left)",
         ops=("depthwise_conv",),
         dtypes=COMPLEX,
     ),

@@ -55,11 +55,10 @@ static void turn_panel(const converted_tile *t, const converted_target *panel)
     for (dsc_int i = 0; i < rows; ++i) {
         real *row = panel->y + 2 * i * panel->plane, *second = row + panel->plane;
         for (dsc_int j = 0; j < count; j += LANES) {
-            const mask m = v_mask(0, count - j);
-            const vec x = v_load_masked(row + j, m);
-            v_store_masked(second + j, t->pixels ? v_exchange(x) * crossed : v_times_i(x, turn), m);
+            const vec x = v_load_first(row + j, count - j);
+            v_store_first(second + j, t->pixels ? v_exchange(x) * crossed : v_times_i(x, turn), count - j);
             if (t->pixels)
-                v_store_masked(row + j, x * straight, m);
+                v_store_first(row + j, x * straight, count - j);
         }
     }
 }

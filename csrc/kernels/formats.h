@@ -219,26 +219,26 @@ static real fetch_one(const dsc_problem *p, const char *source)
 typedef struct { const real *by_real, *by_imaginary; dsc_int part; } result_rows;
 
 /* The parts of complex results from element j on, plus a bias if they are joined from four rows. */
-INLINE void join_parts(const result_rows *rows, const real *bias, dsc_int j, mask m, vec *parts)
+INLINE void join_parts(const result_rows *rows, const real *bias, dsc_int j, dsc_int left, vec *parts)
 {
     const real *a = rows->by_real + j;
-    parts[0] = v_load_masked(a, m), parts[1] = v_load_masked(a + rows->part, m);
+    parts[0] = v_load_first(a, left), parts[1] = v_load_first(a + rows->part, left);
     if (!rows->by_imaginary)
         return;
     const real *b = rows->by_imaginary + j;
-    parts[0] += v_spread(bias[0]) - v_load_masked(b + rows->part, m);
-    parts[1] += v_spread(bias[1]) + v_load_masked(b, m);
+    parts[0] += v_spread(bias[0]) - v_load_first(b + rows->part, left);
+    parts[1] += v_spread(bias[1]) + v_load_first(b, left);
 }
 
 NOT_INLINE void put_pairs(real *target, dsc_int step, const result_rows *rows, const real *bias, dsc_int count)
 {
     for (dsc_int j = 0; j < count; j += LANES) {
         vec parts[2];
-        join_parts(rows, bias, j, v_mask(0, count - j), parts);
+        join_parts(rows, bias, j, count - j, parts);
         if (step == 2) {
             const dsc_int reals = 2 * (count - j);
-            v_store_masked(target + 2 * j, v_zip_low(parts[0], parts[1]), v_mask(0, reals));
-            v_store_masked(target + 2 * j + LANES, v_zip_high(parts[0], parts[1]), v_mask(0, reals - LANES));
+            v_store_first(target + 2 * j, v_zip_low(parts[0], parts[1]), reals);
+            v_store_first(target + 2 * j + LANES, v_zip_high(parts[0], parts[1]), reals - LANES);
         } else {
             for (int part = 0; part < 2; ++part)
                 v_scatter(target + j * step + part, step, parts[part], (int)at_most(count - j, LANES));
@@ -252,9 +252,9 @@ NOT_INLINE void put_numbers(real *target, dsc_int step, const real *source, cons
     const vec both = v_zip_low(v_spread(bias[0]), v_spread(bias[1]));
     for (dsc_int j = 0; j < 2 * count; j += LANES) {
         const dsc_int left = at_most(2 * count - j, LANES);
-        const vec sum = v_load_masked(source + j, v_mask(0, left)) + both;
+        const vec sum = v_load_first(source + j, left) + both;
         if (step == 2)
-            v_store_masked(target + j, sum, v_mask(0, left));
+            v_store_first(target + j, sum, left);
         for (dsc_int i = 0; step != 2 && i < left; ++i)
             target[(j + i) / 2 * step + i % 2] = sum[i];
     }
@@ -263,19 +263,15 @@ NOT_INLINE void put_numbers(real *target, dsc_int step, const real *source, cons
 /* y += i second, of such numbers. */
 NOT_INLINE void add_turned(real *y, const real *second, dsc_int count)
 {
-    for (dsc_int j = 0; j < count; j += LANES) {
-        const mask m = v_mask(0, count - j);
-        v_store_masked(y + j, v_load_masked(y + j, m) + v_times_i(v_load_masked(second + j, m), 1), m);
-    }
+    for (dsc_int j = 0; j < count; j += LANES)
+        v_store_first(y + j, v_load_first(y + j, count - j) + v_times_i(v_load_first(second + j, count - j), 1), count - j);
 }
 
 /* y += second */
 NOT_INLINE void add_reals(real *y, const real *second, dsc_int count)
 {
-    for (dsc_int j = 0; j < count; j += LANES) {
-        const mask m = v_mask(0, count - j);
-        v_store_masked(y + j, v_load_masked(y + j, m) + v_load_masked(second + j, m), m);
-    }
+    for (dsc_int j = 0; j < count; j += LANES)
+        v_store_first(y + j, v_load_first(y + j, count - j) + v_load_first(second + j, count - j), count - j);
 }
 
 /* target[j * step] = source[j], reals or narrow floats. */
