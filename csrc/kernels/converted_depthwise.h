@@ -16,7 +16,7 @@ typedef struct {
 } converted_tile;
 
 /* Where depthwise results go: planes of channels and of their parts, so far apart, or pixels of these steps, their parts
- * neighbours. */
+ * neighbours. In the panel of the pointwise stage, `plane` is from one of its rows to the next, be they planes or pixels. */
 typedef struct { real *y; dsc_int plane, part, step[3]; } converted_target;
 
 static void set_region(converted_tile *t)
@@ -96,7 +96,7 @@ static void convert_channels(const converted_tile *t, dsc_int c, dsc_int n, dsc_
     const dsc_int inputs = p->summands, taps = taps_of(p), *step = p->taps.step, *kernel = p->e.kernel;
     const bool rows = step[2] == 1 && (kernel[1] == 1 || step[1] == kernel[2]) &&
                       (kernel[0] == 1 || step[0] == kernel[1] * kernel[2]);
-    if (rows && inputs == 1 && p->taps.channel == taps)
+    if (rows && inputs == 1 && p->parts == 1 && p->taps.channel == taps)
         fetch(p, t->s.taps, element(p, p->taps.data, t->image * p->taps.batch + c * taps + m * p->taps.multiplier), 1, n * taps);
     else
         for (dsc_int i = 0; i < n * inputs; ++i)
