@@ -179,6 +179,35 @@ def test_results_beyond_caches(isa, data_format, dtype):
         assert np.isnan(memory).sum() == 16
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.complex64, np.complex128])
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_rows_alike_give_the_same_bits(isa, data_format, dtype):
+    """The order of summation does not depend on where a result lies, nor on the rows of its tile."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        values = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+        return (values if np.dtype(dtype).kind == "c" else values.real).astype(dtype)
+
+    for channels, width, kernel, rate, stride in (
+        (64, 56, 3, 2, 1),
+        (33, 31, 3, 3, 1),
+        (17, 90, 5, 2, 1),
+        (65, 30, 3, 2, 1),
+        (256, 16, 3, 2, 1),
+        (17, 33, 3, 1, 2),
+    ):
+        w, p, row = draw(channels, 1, kernel, kernel), draw(20, channels), draw(channels, 1, width)
+        for height in (20, 37, 101):
+            x = np.repeat(row, height, 1)
+            axis = 1 if data_format == "channels_first" else 0
+            if axis == 0:
+                x = np.ascontiguousarray(np.moveaxis(x, 0, -1))
+            y = ds.separable_conv2d(x, w, p, dilation=rate, stride=stride, data_format=data_format)
+            y = np.moveaxis(y, axis, 0)
+            assert (y == y[:1]).all()
+
+
 @pytest.mark.parametrize("kernel", [(1, 1), (1, 7), (4, 4), (5, 5), (7, 7), (3, 1)])
 def test_rolling_rows(isa, kernel):
     rng = np.random.default_rng(1)

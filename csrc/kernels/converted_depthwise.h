@@ -194,12 +194,17 @@ static bool reads_directly(const converted_tile *t, dsc_int c, dsc_map *x)
 {
     const dsc_problem *p = t->p;
     const axis_region *a = t->region.axis;
-    for (int axis = 0; axis < 3; ++axis)
-        if (a[axis].padded || a[axis].step != 1 || p->format != DSC_NATIVE)
+    dsc_map own = p->x;
+    dsc_int first = 0;
+    for (int axis = 0; axis < 3; ++axis) {
+        if (a[axis].padded || p->format != DSC_NATIVE)
             return false;
-    *x = p->x;
-    x->data = (char *)element(p, input_of(t, c), a[0].first * x->step[0] + a[1].first * x->step[1] + a[2].first * x->step[2]);
-    x->batch = 0;
+        first += a[axis].first * p->x.step[axis];
+        own.step[axis] *= a[axis].step;
+    }
+    own.data = (char *)element(p, input_of(t, c), first);
+    own.batch = 0;
+    *x = own;
     return true;
 }
 

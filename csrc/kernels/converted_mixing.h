@@ -81,26 +81,41 @@ static void fetch_panel(const converted_tile *t, const converted_target *panel)
     }
 }
 
-/* Complex channels [c, c + n) of the panel, by kernels that read x and store there, if there are such. */
-static bool convolve_panel_in_place(const converted_tile *t, dsc_int c, dsc_int n, const converted_target *panel)
+/* The depthwise stage of complex channels [c, c + n) of the tile as a call of its own, results to the panel. */
+static dsc_problem panel_problem(const converted_tile *t, dsc_int c, dsc_int n, const converted_target *panel)
 {
     const dsc_problem *p = t->p;
-    dsc_problem q = *p;
     const dsc_int output = c * p->multiplier;
-    if (p->parts == 1 || !reads_directly(t, c, &q.x))
-        return false;
-    q.e = t->e, q.batch = 1, q.channels = n, q.outputs = n * p->multiplier, q.threads = 1, q.mixing.data = NULL;
+    dsc_problem q = *p;
+    q.batch = 1, q.channels = n, q.outputs = n * p->multiplier, q.threads = 1, q.mixing.data = NULL;
     q.taps.data = (char *)element(p, p->taps.data, t->image * p->taps.batch + c * p->taps.channel);
     if (p->taps_bias.data)
         q.taps_bias.data = (char *)element(p, p->taps_bias.data, t->image * p->taps_bias.batch + output * p->taps_bias.step);
     q.y = (dsc_map){.data = (char *)(panel->y + 2 * output * (t->pixels ? 1 : panel->plane)),
                     .channel = t->pixels ? 2 : 2 * panel->plane};
     dense_steps(t->count, t->pixels ? 2 * panel->plane : 2, q.y.step);
-    if (!is_complex_in_place(&q))
+    return q;
+}
+
+/* Are there kernels that read x and store there? The order of summation follows from that, so it must be the same for all tiles:
+ * a tile of a single dilated column of planes would read x in steps. */
+static bool fills_in_place(const converted_tile *t, const converted_target *panel)
+{
+    const dsc_problem *p = t->p;
+    const dsc_int width = t->plan->column_width;
+    if (p->parts == 1 || (!t->pixels && p->e.dilation[2] > 1 && (width == 1 || p->e.out[2] % width == 1)))
         return false;
+    const dsc_problem all = panel_problem(t, 0, p->channels, panel);
+    return is_complex_in_place(&all);
+}
+
+static void convolve_panel_in_place(const converted_tile *t, dsc_int c, dsc_int n, const converted_target *panel)
+{
+    dsc_problem q = panel_problem(t, c, n, panel);
+    q.e = t->e;
+    reads_directly(t, c, &q.x);   /* always: nothing is padded but by zeros */
     const dsc_problem reals = complex_as_reals(&q);
     run_reals(&reals, plan_depthwise, run_depthwise, t->s.native);
-    return true;
 }
 
 /* Channels [c, c + n) of the panel as planes. */
@@ -126,13 +141,16 @@ static void convolve_panel_planes(const converted_tile *t, dsc_int c, dsc_int n,
 static void convolve_panel(const converted_tile *t, const converted_target *panel)
 {
     const dsc_problem *p = t->p;
+    const bool in_place = fills_in_place(t, panel);
     for (dsc_int c = 0, n; c < p->channels && !dsc_stopped(p); c += n) {
         converted_target to = *panel;
         n = at_most(t->plan->group, p->channels - c);
+        if (in_place && n > 1 && p->channels - c - n == 1)
+            --n;   /* one alone would be too few for vectors of channels */
         to.y += c * p->parts;
-        if (convolve_panel_in_place(t, c, n, panel))
-            continue;
-        if (t->pixels)
+        if (in_place)
+            convolve_panel_in_place(t, c, n, panel);
+        else if (t->pixels)
             convolve_pixels(t, c, n, &to);
         else
             convolve_panel_planes(t, c, n, panel);
