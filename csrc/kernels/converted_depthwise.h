@@ -199,8 +199,9 @@ static bool reads_directly(const converted_tile *t, dsc_int c, dsc_map *x)
     for (int axis = 0; axis < 3; ++axis) {
         if (a[axis].padded || p->format != DSC_NATIVE)
             return false;
-        first += a[axis].first * p->x.step[axis];
-        own.step[axis] *= a[axis].step;
+        /* Where nothing exists, or no second element, these may be as far as a dilation. */
+        first += a[axis].count > 0 ? a[axis].first * p->x.step[axis] : 0;
+        own.step[axis] *= a[axis].count > 1 ? a[axis].step : 1;
     }
     own.data = (char *)element(p, input_of(t, c), first);
     own.batch = 0;
