@@ -45,12 +45,12 @@ static void run_converted_channels(const converted_tile *t, dsc_int c, dsc_int n
 static dsc_problem look_beyond(const dsc_problem *p, const dsc_plan *plan)
 {
     dsc_problem own = *p;
-    const dsc_int *in = p->e.in, *stride = p->e.stride, *step = p->x.step;
+    const int axis = plan->columns > 1 ? 2 : 1;
+    const dsc_int *in = p->e.in, stride = p->e.stride[axis], tile = axis == 2 ? plan->column_width : plan->band_rows;
     const double x = (double)in[0] * (double)in[1] * (double)in[2] * (double)p->channels, images = (double)p->batch * p->item;
     own.past = output_volume(&p->e) * (double)p->outputs * images > PAST_BYTES;
-    if (x * images > PAST_BYTES && !p->e.transposed)
-        own.ahead = p->item * (plan->columns > 1 ? plan->column_width * stride[2] * step[2]
-                                                 : plan->band_rows * stride[1] * step[1]);
+    if (x * images > PAST_BYTES && !p->e.transposed && stride <= in[axis])   /* else the product might exceed an integer */
+        own.ahead = tile * stride * p->x.step[axis] * p->item;
     return own;
 }
 
