@@ -252,7 +252,7 @@ BUGS = [
     Bug(
         "packed weights: the first pixel's factors for all",
         "kernels/pointwise_pixel.h",
-        "v_spread(x[q * m->depth]) * column",
+        "v_spread(x[q]) * column",
         "v_spread(x[0]) * column",
         isa="avx512",
         ops=("pointwise_conv", "separable_conv"),
@@ -463,9 +463,25 @@ BUGS = [
     Bug(
         "pixels beyond vectors where the second column goes",
         SEPARABLE,
-        "after.y += m->width * m->y_column;",
-        "after.y += m->y_column;",
+        "    m.y += m.width * m.y_column;",
+        "    m.y += m.y_column;",
         ops=("pointwise_conv",),
+    ),
+    Bug(
+        "pixels beyond vectors: factors a summand late",
+        "kernels/pointwise_loop.h",
+        "add_rest(factors + (at + i) % REST_PLACES, x, Q, sums)",
+        "add_rest(factors + (at + i - 1) % REST_PLACES, x, Q, sums)",
+        isa="avx512",
+        ops=("pointwise_conv", "separable_conv"),
+    ),
+    Bug(
+        "pixels beyond vectors: rows that are no whole block are left out",
+        SEPARABLE,
+        "p->outputs - p->outputs % MIX_ROWS : 0",
+        "p->outputs : 0",
+        isa="avx512",
+        ops=("pointwise_conv", "separable_conv"),
     ),
     Bug(
         "last block of columns from the first",

@@ -30,7 +30,7 @@ static void group_dense(const mixing_tile *m, const real *source, dsc_int channe
 {
     for (dsc_int k = 0; k < m->depth; ++k, source += channel) {
         for (dsc_int i = 0, whole; i < m->width; i += whole) {
-            whole = block_vectors(m->width, m->width - i) * LANES;
+            whole = block_vectors(m->width + m->rests, m->width - i) * LANES;
             real *target = group + i * m->depth + k * whole;
             if (i + whole <= m->width)
                 for (dsc_int v = 0; v < whole; v += LANES)
@@ -46,7 +46,7 @@ static void group_fetched(const dsc_problem *p, const mixing_tile *m, const char
     for (dsc_int k = 0; k < m->depth; ++k) {
         const char *row = element(p, source, k * p->x.channel);
         for (dsc_int i = 0, whole; i < m->width; i += whole) {
-            whole = block_vectors(m->width, m->width - i) * LANES;
+            whole = block_vectors(m->width + m->rests, m->width - i) * LANES;
             dsc_int count = at_most(m->width - i, whole);
             real *target = group + i * m->depth + k * whole;
             fetch(p, target, element(p, row, i * p->x.step[2]), p->x.step[2], count);
@@ -97,11 +97,12 @@ static void read_group(const dsc_problem *p, mixing_tile *m, const char *line, r
     }
 }
 
-/* Of the pixels of a tile, so many are left to mix_pixels: one alone, or what fills but few lanes of a last vector. */
+/* Of the pixels of a tile, so many are no columns of whole vectors: one alone, see mix_pixel, or what would fill but few lanes
+ * of a last vector, see mixing_tile. */
 static int rest_of(const dsc_problem *p, const panel_shape *s, dsc_int depth)
 {
     const dsc_int rest = s->width % LANES;
-    const bool few = rest > 0 && (s->width == 1 ? s->segments == 1 : rest <= SQUARE_PIXELS && SQUARE_PIXELS > 1);
+    const bool few = rest > 0 && (s->width == 1 ? s->segments == 1 : rest <= MIX_RESTS && (s->width >= 2 * LANES || (p->packed && rest == s->width)));
     return few && p->mixing.column == 1 && p->outputs >= LANES && depth >= LANES ? (int)rest : 0;
 }
 
@@ -155,7 +156,7 @@ static bool few_pixels(const dsc_problem *p, const panel_shape *s, dsc_int depth
         return false;
     const int rest = rest_of(p, s, depth);
     const double outputs = (double)p->outputs, width = (double)s->width;
-    const double as_columns = rest ? width + REST_PIXELS : (double)round_up(s->width, LANES);
+    const double as_columns = s->width == 1 ? 1 + TRANSPOSING : rest ? width : (double)round_up(s->width, LANES);
     const double transposed = (width + TRANSPOSING) * (double)round_up(p->outputs, LANES) * (double)depth;
     return as_columns * outputs * (double)depth > transposed + TRANSPOSING_RESULTS * width * outputs;
 }
@@ -174,33 +175,48 @@ static void set_factors(const dsc_problem *p, const output_tile *t, dsc_int firs
         m->ahead = m->a + MIX_ROWS * m->depth;
 }
 
-/* All outputs of a group of columns and of `rest` pixels after them, in turn as long as weights stay in cache. */
-static void mix_outputs(const dsc_problem *p, const mixing_tile *m, int rest, const real *x)
+/* The factors of pixels beyond whole vectors, see mixing_tile. */
+static void pack_rest(const dsc_problem *p, mixing_tile *m, const char *line, real *x)
 {
-    const dsc_int bytes = m->depth * (dsc_int)sizeof(real);
-    const dsc_int rows = rest && m->width > 0 ? at_least(SQUARE_BYTES / bytes / SQUARE_ROWS, 1) * SQUARE_ROWS : p->outputs;
-    mixing_tile part = *m, after = *m;
-    after.y += m->width * m->y_column;
-    for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += rows) {
-        const dsc_int count = at_most(rows, p->outputs - o);
-        part.a = m->a + o * m->a_row, part.y = m->y + o * m->y_row;
-        part.packed = m->packed ? m->packed + o / LANES * m->packed_block : NULL;
-        part.row_bias = m->row_bias ? m->row_bias + o * m->row_bias_step : NULL;
-        part.ahead = m->ahead ? m->ahead + o * m->depth : NULL, part.ahead_count = count * m->depth;
-        if (m->width > 0)
-            mix(&part, count);
-        if (rest)
-            mix_pixels(&after, x, rest, o, o + count, p->outputs);
+    const dsc_int step = is_pointwise(p) ? p->x.step[2] : 1;
+    const int columns = rest_columns(m->rests);
+    for (int i = 0; i < REST_WAIT * columns; ++i)
+        x[i] = 0;
+    for (int q = 0; q < columns; ++q) {
+        const char *pixel = element(p, line, at_most(q, m->rests - 1) * step);
+        for (dsc_int k = 0; k < m->depth; ++k)
+            x[(REST_WAIT + k) * columns + q] = *(const real *)element(p, pixel, k * m->line);
+    }
+    m->rest = x;
+}
+
+/* Of those pixels the outputs that a tile leaves, one by one. */
+static void mix_rest(const dsc_problem *p, mixing_tile m)
+{
+    const int columns = rest_columns(m.rests);
+    const real *x = m.rest + REST_WAIT * columns;
+    real *pixel = (real *)x + m.depth * columns;
+    dsc_int first = m.width > 0 ? p->outputs - p->outputs % MIX_ROWS : 0;
+    m.y += m.width * m.y_column;
+#if MIX_PACKED
+    if (m.packed && m.width == 0)
+        first = mix_packed_pixels(&m, x, p->outputs);
+#endif
+    for (int q = 0; q < m.rests && first < p->outputs; ++q, m.y += m.y_column) {
+        if (columns > 1)
+            copy_strided(pixel, x + q, columns, m.depth);
+        mix_pixel(&m, columns > 1 ? pixel : x, first, p->outputs);
     }
 }
 
-/* The factors of some pixels, as rows. */
-static void pack_pixels(const dsc_problem *p, const mixing_tile *m, const char *line, int pixels, real *rows)
+/* All outputs of a group of columns. */
+static void mix_outputs(const dsc_problem *p, mixing_tile *m)
 {
-    const dsc_int step = is_pointwise(p) ? p->x.step[2] : 1;
-    const int whole = pixels == 3 ? 4 : pixels;   /* three are multiplied as four, of which the last is computed twice */
-    for (int i = 0; i < whole; ++i)
-        copy_strided(rows + i * m->depth, (const real *)element(p, line, at_most(i, pixels - 1) * step), m->line, m->depth);
+    m->ahead_count = p->outputs * m->depth;
+    if (m->width > 0)
+        mix(m, p->outputs);
+    if (m->rests)
+        mix_rest(p, *m);
 }
 
 static void mix_lines(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
@@ -210,12 +226,14 @@ static void mix_lines(const dsc_problem *p, const output_tile *t, const panel_sh
     const dsc_int width = s->width - rest, columns = reads_lines(p, &m) ? at_least(width, 1) : group_columns(m.depth);
     m.b = scratch->group;
     for (dsc_int i = 0; i < s->segments; ++i) {
-        pack_pixels(p, &m, line_of(p, t, s, first, i, width, scratch), rest, scratch->square);
+        m.rests = rest;
+        pack_rest(p, &m, line_of(p, t, s, first, i, width, scratch), scratch->square);
         for (dsc_int column = 0; column < at_least(width, 1) && !dsc_stopped(p); column += columns) {
             m.width = at_most(width - column, columns);
+            m.rests = column + m.width == width ? rest : 0;
             read_group(p, &m, line_of(p, t, s, first, i, column, scratch), scratch->group);
             m.y = (real *)place_of(p, t, i, column);
-            mix_outputs(p, &m, column + m.width == width ? rest : 0, scratch->square);
+            mix_outputs(p, &m);
         }
     }
 }

@@ -12,8 +12,8 @@
 #define SETS_BYTES 65536   /* addresses so far apart share a set of the second-level cache ... */
 #define WAYS 4             /* ... which holds at least so many lines beside others */
 #define FEW_PIXELS 256     /* that are rows of the product, and are transposed, in a planar tile */
+#define SQUARE_REALS (FEW_PIXELS * MIX_VECTORS * LANES + 2 * MIXING_MOST)   /* ... or the factors of pixels beyond whole vectors */
 #define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
-#define REST_PIXELS 4      /* the same for pixels beyond whole vectors, see mix_pixels */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
@@ -150,7 +150,7 @@ static bool pixels_in_panel(const dsc_problem *p)
 /* Scratch for the factors and results of a product of so many summands. */
 static size_t mixing_bytes(dsc_int block)
 {
-    return (size_t)((block + 1) * group_columns(block) + FEW_PIXELS * MIX_VECTORS * LANES) * sizeof(real) + 192;
+    return (size_t)((block + 1) * group_columns(block) + SQUARE_REALS) * sizeof(real) + 192;
 }
 
 /* Output rows of one residue modulo the dilation read the same input rows, and are a convolution without dilation of its own.
@@ -219,7 +219,7 @@ static ONCE_A_CALL void plan_separable(const dsc_problem *p, dsc_plan *plan)
 typedef struct {
     real *panel;       /* depthwise results: planar [channel][step], interleaved [pixel][step] */
     real *group;       /* blocks of columns: each [channel][columns] */
-    real *square;      /* results that are to be transposed: [pixel][output] */
+    real *square;      /* results that are to be transposed: [pixel][output]; or factors, see pack_rest */
     real *bias;        /* interleaved: of a group of columns */
     void *strips;
     dsc_int step;
@@ -238,7 +238,7 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
     scratch.step = panel_step(pixels_in_panel(p) ? plan->mixing_block : s.total);
     dsc_int columns = group_columns(plan->mixing_block);
     scratch.square = scratch.bias + columns;
-    scratch.group = scratch.square + FEW_PIXELS * MIX_VECTORS * LANES;
+    scratch.group = scratch.square + SQUARE_REALS;
     scratch.panel = aligned(scratch.group + plan->mixing_block * columns);
     scratch.strips = scratch.panel;
     if (!is_pointwise(p))

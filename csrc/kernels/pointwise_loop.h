@@ -1,0 +1,270 @@
+/* The loop of the pointwise stage over summands: R rows of factors, broadcast, times V vectors of columns, in registers. */
+#ifndef DSCONV_POINTWISE_LOOP_H
+#define DSCONV_POINTWISE_LOOP_H
+
+#include "epilogue.h"
+#include "walk.h"
+
+#if VECTOR_REGISTERS >= 32
+#define MIX_ROWS 8
+#define MIX_VECTORS 4
+#define MIX_VECTORS_USUAL 3   /* four only where that spares a second pass over the weights */
+#define MIX_ROWS_FOUR 6
+#define MIX_PACKED 1          /* see pointwise_packed.h: blocks of LANES outputs are whole blocks of rows */
+#define MIX_AHEAD 1           /* what comes next is asked for in the loop, which has instructions to spare */
+#else
+#define MIX_ROWS 6
+#define MIX_VECTORS 2
+#define MIX_VECTORS_USUAL 2
+#define MIX_ROWS_FOUR 6
+#define MIX_PACKED 0
+#define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
+#endif
+
+/* Pixels beyond the whole vectors of a plane that are computed beside them, at most: outputs are their lanes. */
+#define MIX_RESTS (VECTOR_REGISTERS >= 32 ? 4 : 0)
+#define REST_WAIT 7   /* summands between storing factors one by one and loading them together: stores have to be done */
+
+#define MIX_CLAMPS (VECTOR_BYTES >= 32)   /* results, in registers; else where they are stored, which is less code */
+
+/* What the loop over k needs, and nothing else: one more thing alive in it, and gcc spills sums into memory. */
+typedef struct {
+    const real *a;
+    dsc_int a_row, a_step;
+    const real *b;
+    dsc_int b_step;
+    dsc_int depth;
+    const real *from, *row_bias, *column_bias;   /* the first of them that is not NULL starts the sums */
+    dsc_int from_row, row_bias_step;
+    real *to;
+    dsc_int to_row;
+    const real *next;             /* where the block after this one goes, */
+    dsc_int next_row;             /* in as many rows so far apart */
+    const epilogue *clamp;        /* of the results, or NULL */
+    const real *rest;             /* see mixing_tile */
+    real *rest_sums;              /* [column after the block][row] */
+    const char *ahead;            /* asked for, and `ahead_step` bytes on with every k */
+    dsc_int ahead_step;
+} mixing_core;
+
+#if MIX_AHEAD
+/* Three addresses from which those of eight rows are one addition of a multiple: as many as there are rows, and the loop has
+ * no registers left. */
+typedef struct { const char *first, *fourth, *seventh; } row_addresses;
+
+INLINE row_addresses addresses_of(const real *a, const int R, dsc_int row)
+{
+    const char *first = (const char *)a;
+    return (row_addresses){first, R > 3 ? first + 3 * row : first, R > 6 ? first + 6 * row : first};
+}
+
+INLINE const real *row_address(const row_addresses *a, const int r, dsc_int row)
+{
+    const char *base = r == 6 ? a->seventh : r == 3 || r == 5 || r == 7 ? a->fourth : a->first;
+    const int rows = r == 6 ? 0 : r == 3 || r == 5 || r == 7 ? r - 3 : r;
+    return (const real *)(base + rows * row);
+}
+
+INLINE void next_summand(row_addresses *a, const int R, dsc_int step)
+{
+    a->first += step;
+    __asm__("" : "+r"(a->first));
+    if (R > 3) {
+        a->fourth += step;
+        __asm__("" : "+r"(a->fourth));
+    }
+    if (R > 6) {
+        a->seventh += step;
+        __asm__("" : "+r"(a->seventh));
+    }
+}
+#else
+typedef struct { const char *row[MIX_ROWS]; } row_addresses;
+
+INLINE row_addresses addresses_of(const real *a, const int R, dsc_int row)
+{
+    row_addresses all;
+    UNROLL
+    for (int r = 0; r < R; ++r)
+        all.row[r] = (const char *)a + r * row;
+    return all;
+}
+
+INLINE const real *row_address(const row_addresses *a, const int r, dsc_int row)
+{
+    (void)row;
+    return (const real *)a->row[r];
+}
+
+INLINE void next_summand(row_addresses *a, const int R, dsc_int step)
+{
+    UNROLL
+    for (int r = 0; r < R; ++r)
+        a->row[r] += step;
+}
+#endif
+
+INLINE void start_sums(const mixing_core *t, const int R, const int V, vec sums[][MIX_VECTORS])
+{
+    UNROLL
+    for (int r = 0; r < R; ++r) {
+        UNROLL
+        for (int v = 0; v < V; ++v) {
+            if (t->from)
+                sums[r][v] = v_load(t->from + r * t->from_row + v * LANES);
+            else if (t->row_bias)
+                sums[r][v] = v_spread(t->row_bias[r * t->row_bias_step]);
+            else
+                sums[r][v] = t->column_bias ? v_load(t->column_bias + v * LANES) : v_spread(0);
+        }
+    }
+}
+
+/* In registers, where results are final: done later, it costs as much as some ten products. */
+INLINE void clamp_sums(const epilogue *clamp, const int R, const int V, vec sums[][MIX_VECTORS])
+{
+    UNROLL
+    for (int r = 0; r < R; ++r) {
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            sums[r][v] = v_clamp(clamp, sums[r][v]);
+    }
+}
+
+/* Factors of eight rows, on their way from registers through memory to lanes. Sums are apart from them: what a store of one
+ * factor may have changed cannot stay in registers. */
+typedef real row_vec __attribute__((vector_size(8 * sizeof(real)), may_alias));
+#define REST_PLACES (REST_WAIT + 1)
+
+/* Until the first factors arrive, those there are change no sum, not even -0. */
+INLINE void start_rest(const mixing_core *t, const int Q, row_vec *sums, row_vec *factors)
+{
+    for (int i = 0; i < REST_PLACES; ++i)
+        factors[i] = -(row_vec){0};
+    UNROLL
+    for (int q = 0; q < Q; ++q)
+        sums[q] = ((const row_vec *)t->rest_sums)[q];
+}
+
+/* A store of its own, of a register that there is: gcc would make a vector of eight by as many shuffles. */
+INLINE void keep_factor(row_vec *factors, const int r, vec *factor)
+{
+    V_KEEP(*factor);
+    ((real *)factors)[r] = (*factor)[0];
+    __asm__("" : "+m"(((real *)factors)[r]));
+}
+
+INLINE void add_rest(const row_vec *factors, const real *x, const int Q, row_vec *sums)
+{
+    UNROLL
+    for (int q = 0; q < Q; ++q)
+        sums[q] += *factors * x[q];
+}
+
+INLINE void finish_rest(const mixing_core *t, const row_vec *factors, const real *x, dsc_int at, const int Q, row_vec *sums)
+{
+    for (int i = 1; i <= REST_WAIT; ++i, x += Q)
+        add_rest(factors + (at + i) % REST_PLACES, x, Q, sums);
+    UNROLL
+    for (int q = 0; q < Q; ++q)
+        ((row_vec *)t->rest_sums)[q] = sums[q];
+}
+
+/* R rows of V vectors of columns, and Q columns more (of eight rows). */
+INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int Q)
+{
+    vec sums[MIX_ROWS][MIX_VECTORS];
+    row_vec rest[4], factors[REST_PLACES];
+    const real *b = t->b, *x = t->rest;
+    dsc_int at = 0;
+    start_sums(t, R, V, sums);
+    if (Q)
+        start_rest(t, Q, rest, factors);
+    const dsc_int row = t->a_row * (dsc_int)sizeof(real), step = t->a_step * (dsc_int)sizeof(real);
+    const dsc_int b_step = t->b_step, ahead_step = t->ahead_step;
+    row_addresses a = addresses_of(t->a, R, row);
+    const char *ahead = t->ahead;
+    for (dsc_int left = t->depth; left > 0; --left, b += b_step, ahead += ahead_step) {
+        vec column[MIX_VECTORS];
+        if (MIX_AHEAD)
+            __builtin_prefetch(ahead, 0, 2);
+        UNROLL
+        for (int v = 0; v < V; ++v) {
+            column[v] = v_load(b + v * LANES);
+            V_KEEP(column[v]);
+        }
+        UNROLL
+        for (int r = 0; r < R; ++r) {
+            vec factor = v_spread(*row_address(&a, r, row));
+            if (Q)
+                keep_factor(factors + at, r, &factor);
+            UNROLL
+            for (int v = 0; v < V; ++v)
+                sums[r][v] += factor * column[v];
+        }
+        next_summand(&a, R, step);
+        if (Q) {
+            at = (at + 1) % REST_PLACES;
+            add_rest(factors + at, x, Q, rest);   /* not the place just stored to: that would wait for it */
+            x += Q;
+        }
+    }
+    if (Q)
+        finish_rest(t, factors, x, at, Q, rest);
+    if (MIX_CLAMPS && t->clamp)
+        clamp_sums(t->clamp, R, V, sums);
+    real *to = t->to;
+    const dsc_int to_row = t->to_row, next_row = t->next_row;
+    const real *next = t->next;
+    UNROLL
+    for (int r = 0; r < R; ++r) {
+        UNROLL
+        for (int v = 0; v < V; ++v) {
+            v_store(to + r * to_row + v * LANES, sums[r][v]);
+            if (MIX_AHEAD)
+                __builtin_prefetch(next + r * next_row + v * LANES, 1, 3);
+        }
+    }
+}
+
+typedef void (*mixing_function)(const mixing_core *);
+
+#define MIX(R, V) static void mix_##R##_##V(const mixing_core *t) { run_mixing(t, R, V, 0); }
+#if MIX_VECTORS == 4
+#define MIXES(R) MIX(R, 1) MIX(R, 2) MIX(R, 3)
+#define MIX_ENTRIES(R) {mix_##R##_1, mix_##R##_2, mix_##R##_3, mix_##R##_4}
+#define mix_7_4 NULL
+#define mix_8_4 NULL
+MIX(1, 4) MIX(2, 4) MIX(3, 4) MIX(4, 4) MIX(5, 4) MIX(6, 4)
+#else
+#define MIXES(R) MIX(R, 1) MIX(R, 2)
+#define MIX_ENTRIES(R) {mix_##R##_1, mix_##R##_2}
+#endif
+MIXES(1) MIXES(2) MIXES(3) MIXES(4) MIXES(5) MIXES(6)
+#if MIX_ROWS == 8
+MIXES(7) MIXES(8)
+#endif
+
+/* [R - 1][V - 1] */
+static const mixing_function mixing_table[MIX_ROWS][MIX_VECTORS] = {
+    MIX_ENTRIES(1), MIX_ENTRIES(2), MIX_ENTRIES(3), MIX_ENTRIES(4), MIX_ENTRIES(5), MIX_ENTRIES(6),
+#if MIX_ROWS == 8
+    MIX_ENTRIES(7), MIX_ENTRIES(8),
+#endif
+};
+
+#if MIX_RESTS
+#define MIX_REST(V, Q) static void mix_rest_##V##_##Q(const mixing_core *t) { run_mixing(t, MIX_ROWS, V, Q); }
+MIX_REST(2, 1) MIX_REST(2, 2) MIX_REST(2, 4)
+MIX_REST(3, 1) MIX_REST(3, 2) MIX_REST(3, 4)
+
+/* [V - 2][Q / 2], of MIX_ROWS rows */
+static const mixing_function mixing_rest_table[MIX_VECTORS_USUAL - 1][3] = {
+    {mix_rest_2_1, mix_rest_2_2, mix_rest_2_4}, {mix_rest_3_1, mix_rest_3_2, mix_rest_3_4},
+};
+#endif
+
+/* Columns that are computed for so many beside a block: three are four, of which the last is computed twice. */
+INLINE int rest_columns(int rests) { return rests == 3 ? 4 : rests; }
+
+#endif
