@@ -181,8 +181,8 @@ INLINE bool sum_channels(const graph_view *g, const row_chunk *c, dsc_int channe
     return true;
 }
 
-/* Any number of channels. */
-INLINE bool sum_chunk(const graph_view *g, const row_chunk *c, const bool wide)
+/* Any number of channels: so many that it costs nothing to look at the size of indices for each entry. */
+static __attribute__((noinline)) bool sum_chunk(const graph_view *g, const row_chunk *c, bool wide)
 {
     dsc_int channel = 0;
     for (; channel + GRAPH_VECTORS * LANES <= g->channels; channel += GRAPH_VECTORS * LANES)
@@ -200,9 +200,6 @@ INLINE bool sum_chunk(const graph_view *g, const row_chunk *c, const bool wide)
     }
     return channel == g->channels || sum_channels(g, c, channel, wide, 1, 1);
 }
-
-static bool sum_narrow_chunk(graph_view g, row_chunk c) { return sum_chunk(&g, &c, false); }
-static bool sum_wide_chunk(graph_view g, row_chunk c) { return sum_chunk(&g, &c, true); }
 
 /* ---- gradients of values ----------------------------------------------------------------------------------------- */
 /* Of entry e in row r: the product of y[r] and x[column], summed over channels and images. */
@@ -254,7 +251,7 @@ static __attribute__((noinline)) bool do_long_row(const dsc_problem *p, graph_vi
     c.partial = partial_sum(p, item, chunk == 0);
     if (chunk == 0)
         g->long_row[item] = c.row;
-    return g->wide ? sum_wide_chunk(v, c) : sum_narrow_chunk(v, c);
+    return sum_chunk(&v, &c, g->wide);
 }
 
 /* The rows and the chunks of rows that begin in a stretch, with so many vectors of channels; `count` 0: any number. */
@@ -286,7 +283,7 @@ INLINE bool do_stretch(const dsc_problem *p, dsc_int item, const bool wide, cons
         } else {
             if ((to - from) * g.channels > GRAPH_LONG && dsc_stopped(p))
                 return true;
-            done = p->graph->gradient ? differentiate_chunk(p, &c) : wide ? sum_wide_chunk(g, c) : sum_narrow_chunk(g, c);
+            done = p->graph->gradient ? differentiate_chunk(p, &c) : sum_chunk(&g, &c, wide);
         }
         if (!done)
             return false;
