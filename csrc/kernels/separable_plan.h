@@ -17,6 +17,7 @@
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
+#define RESIDUE_REACH 10   /* rows between a kernel's first and last, at least, where rows of pixels end within a vector */
 #define PART_OUTPUTS 32    /* fewer are not worth reading all pixels once more */
 #define PART_PIXELS 512    /* planes of more are shared among threads by rows */
 #define PART_TAPS 4        /* multiply-adds of a depthwise stage that take as long as reading a weight once more; in ... */
@@ -153,6 +154,12 @@ static size_t mixing_bytes(dsc_int block)
     return (size_t)((block + 1) * group_columns(block) + SQUARE_REALS) * sizeof(real) + 192;
 }
 
+/* Lanes that a row of pixels takes: of a few beyond whole vectors, none is left empty (see rest_of). */
+static dsc_int lanes_of_row(dsc_int columns)
+{
+    return columns % LANES <= MIX_RESTS && columns >= 2 * LANES ? columns : round_up(columns, LANES);
+}
+
 /* Output rows of one residue modulo the dilation read the same input rows, and are a convolution without dilation of its own.
  * Tiles of such rows read each input row once or twice, tiles of neighbours as often as there are row taps: dearer where x is
  * too large for the cache. Planar, rows that are not neighbours in y are padded to whole vectors in the panel: only where
@@ -161,10 +168,12 @@ static dsc_int row_residues(const dsc_problem *p)
 {
     const dsc_extent *e = &p->e;
     const bool dilated = p->taps.data && !e->transposed && e->mode == DSC_ZEROS && e->stride[1] == 1 && e->dilation[1] > 1;
-    const bool padded = !channels_dense(p) && round_up(e->out[2], LANES) * RESIDUE_LANES > e->out[2] * (RESIDUE_LANES + 1);
+    const bool padded = !channels_dense(p) && lanes_of_row(e->out[2]) * RESIDUE_LANES > e->out[2] * (RESIDUE_LANES + 1);
     const bool large = (double)p->channels * (double)(e->in[1] * e->in[2]) * sizeof(real) >= 2 * (double)dsc_panel_bytes();
+    const dsc_int rest = channels_dense(p) ? 0 : e->out[2] % LANES;
+    const bool far = rest == 0 || rest > MIX_RESTS || (e->kernel[1] - 1) * e->dilation[1] >= RESIDUE_REACH;
     const bool many = e->kernel[1] > 1 && e->out[1] >= RESIDUE_ROWS * e->dilation[1];
-    return dilated && large && many && !padded ? e->dilation[1] : 1;
+    return dilated && large && far && many && !padded ? e->dilation[1] : 1;
 }
 
 /* The call on output rows residue, residue + residues, ... */
@@ -190,7 +199,10 @@ static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
     *plan = (dsc_plan){.mixing_block = block};
     plan_outputs(p, plan);
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
-    plan_separable_tiles(p, &e, plan, at_least(pixels, LANES));
+    const dsc_int plane = e.out[1] * e.out[2];
+    /* A plane that is hardly larger is one tile. */
+    pixels = plane <= pixels + pixels / 8 ? plane : at_least(pixels, LANES);
+    plan_separable_tiles(p, &e, plan, pixels);
     if (p->windows)
         plan->scratch += (size_t)unfold_strip(&e, plan->column_width) * sizeof(real);
     else if (!is_pointwise(p))
