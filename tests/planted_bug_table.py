@@ -468,10 +468,10 @@ BUGS = [
         ops=("pointwise_conv",),
     ),
     Bug(
-        "pixels beyond vectors: factors a summand late",
+        "pixels beyond vectors: factors of the turn that follows",
         "kernels/pointwise_loop.h",
-        "add_rest(factors + (at + i) % REST_PLACES, x, Q, sums)",
-        "add_rest(factors + (at + i - 1) % REST_PLACES, x, Q, sums)",
+        "waiting = factors + (turn ^ REST_TURN);",
+        "waiting = factors + turn;",
         isa="avx512",
         ops=("pointwise_conv", "separable_conv"),
     ),

@@ -6,3 +6,4 @@
 #define VECTOR_FREE_MASKS   /* masked loads and multiply-adds cost what others do */
 #define VECTOR_KEEP "+v"
 #define VECTOR_KEEP_MASK "+Yk"
+#define VECTORS_TO_SPARE "xmm29", "xmm30", "xmm31"

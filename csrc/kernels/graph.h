@@ -341,7 +341,7 @@ static void run_graph(const dsc_problem *p, const dsc_plan *plan, dsc_int begin,
 }
 
 /* ---- long rows --------------------------------------------------------------------------------------------------- */
-static void add_partial_sums(const dsc_problem *p, dsc_int item, dsc_int row, dsc_int chunks)
+static ONCE_A_CALL void add_partial_sums(const dsc_problem *p, dsc_int item, dsc_int row, dsc_int chunks)
 {
     const graph_view g = view_of(p, item / p->graph->stretches);
     for (dsc_int channel = 0; channel < p->channels; channel += LANES) {

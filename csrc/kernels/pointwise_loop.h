@@ -23,7 +23,7 @@
 
 /* Pixels beyond the whole vectors of a plane that are computed beside them, at most: outputs are their lanes. */
 #define MIX_RESTS (VECTOR_REGISTERS >= 32 ? 4 : 0)
-#define REST_WAIT 7   /* summands between storing factors one by one and loading them together: stores have to be done */
+#define REST_TURN 8   /* summands whose factors are stored one by one, before they are loaded together */
 
 #define MIX_CLAMPS (VECTOR_BYTES >= 32)   /* results, in registers; else where they are stored, which is less code */
 
@@ -131,20 +131,25 @@ INLINE void clamp_sums(const epilogue *clamp, const int R, const int V, vec sums
     }
 }
 
-/* Factors of eight rows, on their way from registers through memory to lanes. Sums are apart from them: what a store of one
- * factor may have changed cannot stay in registers. */
-typedef real row_vec __attribute__((vector_size(8 * sizeof(real)), may_alias));
-#define REST_PLACES (REST_WAIT + 1)
+/* Where the loop over summands is, and its steps, in bytes and elements of b. */
+typedef struct { row_addresses a; const real *b; const char *ahead; dsc_int row, step, b_step, ahead_step; } mixing_place;
 
-/* Until the first factors arrive, those there are change no sum, not even -0. */
-INLINE void start_rest(const mixing_core *t, const int Q, row_vec *sums, row_vec *factors)
+INLINE mixing_place start_summands(const mixing_core *t, const int R)
 {
-    for (int i = 0; i < REST_PLACES; ++i)
-        factors[i] = -(row_vec){0};
-    UNROLL
-    for (int q = 0; q < Q; ++q)
-        sums[q] = ((const row_vec *)t->rest_sums)[q];
+    const dsc_int row = t->a_row * (dsc_int)sizeof(real);
+    return (mixing_place){addresses_of(t->a, R, row), t->b, t->ahead, row, t->a_step * (dsc_int)sizeof(real), t->b_step,
+                          t->ahead_step};
 }
+
+/* Factors of eight rows, on their way from registers through memory to lanes. */
+typedef real row_vec __attribute__((vector_size(8 * sizeof(real)), may_alias));
+
+/* Vector registers that nothing but a summand uses: gcc would keep addresses in them, and columns in memory. */
+#ifdef VECTORS_TO_SPARE
+#define SPARE_VECTORS() __asm__ volatile("" ::: VECTORS_TO_SPARE)
+#else
+#define SPARE_VECTORS() (void)0
+#endif
 
 /* A store of its own, of a register that there is: gcc would make a vector of eight by as many shuffles. */
 INLINE void keep_factor(row_vec *factors, const int r, vec *factor)
@@ -154,6 +159,36 @@ INLINE void keep_factor(row_vec *factors, const int r, vec *factor)
     __asm__("" : "+m"(((real *)factors)[r]));
 }
 
+/* So many summands of all rows; if `keep`, the factors of each are left as lanes. */
+INLINE void add_summands(mixing_place *at, const int R, const int V, dsc_int count, const int keep, row_vec *kept,
+                         vec sums[][MIX_VECTORS])
+{
+    for (; count > 0; --count, at->b += at->b_step, at->ahead += at->ahead_step) {
+        vec column[MIX_VECTORS];
+        if (MIX_AHEAD)
+            __builtin_prefetch(at->ahead, 0, 2);
+        UNROLL
+        for (int v = 0; v < V; ++v) {
+            column[v] = v_load(at->b + v * LANES);
+            V_KEEP(column[v]);
+        }
+        UNROLL
+        for (int r = 0; r < R; ++r) {
+            vec factor = v_spread(*row_address(&at->a, r, at->row));
+            if (keep)
+                keep_factor(kept, r, &factor);
+            UNROLL
+            for (int v = 0; v < V; ++v)
+                sums[r][v] += factor * column[v];
+        }
+        next_summand(&at->a, R, at->step);
+        if (keep) {
+            ++kept;
+            SPARE_VECTORS();
+        }
+    }
+}
+
 INLINE void add_rest(const row_vec *factors, const real *x, const int Q, row_vec *sums)
 {
     UNROLL
@@ -161,56 +196,46 @@ INLINE void add_rest(const row_vec *factors, const real *x, const int Q, row_vec
         sums[q] += *factors * x[q];
 }
 
-INLINE void finish_rest(const mixing_core *t, const row_vec *factors, const real *x, dsc_int at, const int Q, row_vec *sums)
+/* All summands, and those of Q columns more: factors are read in turns of REST_TURN, a turn after they were stored. A half
+ * vector alone among whole ones costs as much as one. What lives between turns stays in memory: gcc would rather leave a column
+ * there. */
+INLINE void add_with_rest(const mixing_core *t, mixing_place *at, const int R, const int V, const int Q, vec sums[][MIX_VECTORS])
 {
-    for (int i = 1; i <= REST_WAIT; ++i, x += Q)
-        add_rest(factors + (at + i) % REST_PLACES, x, Q, sums);
+    row_vec rest[4], factors[2 * REST_TURN];
+    const real *volatile next = t->rest;
+    volatile dsc_int left = t->depth, turn = 0;
     UNROLL
     for (int q = 0; q < Q; ++q)
-        ((row_vec *)t->rest_sums)[q] = sums[q];
+        rest[q] = ((const row_vec *)t->rest_sums)[q];
+    for (; left > 0; left -= REST_TURN, turn ^= REST_TURN) {
+        add_summands(at, R, V, at_most(left, REST_TURN), 1, factors + turn, sums);
+        if (left == t->depth)
+            continue;
+        const row_vec *waiting = factors + (turn ^ REST_TURN);
+        const real *x = next;
+        UNROLL
+        for (int i = 0; i < REST_TURN; ++i, x += Q)
+            add_rest(waiting + i, x, Q, rest);
+        next = x;
+    }
+    const real *x = next;
+    for (dsc_int i = 0; i < left + REST_TURN; ++i, x += Q)
+        add_rest(factors + (turn ^ REST_TURN) + i, x, Q, rest);
+    UNROLL
+    for (int q = 0; q < Q; ++q)
+        ((row_vec *)t->rest_sums)[q] = rest[q];
 }
 
 /* R rows of V vectors of columns, and Q columns more (of eight rows). */
 INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int Q)
 {
     vec sums[MIX_ROWS][MIX_VECTORS];
-    row_vec rest[4], factors[REST_PLACES];
-    const real *b = t->b, *x = t->rest;
-    dsc_int at = 0;
+    mixing_place at = start_summands(t, R);
     start_sums(t, R, V, sums);
     if (Q)
-        start_rest(t, Q, rest, factors);
-    const dsc_int row = t->a_row * (dsc_int)sizeof(real), step = t->a_step * (dsc_int)sizeof(real);
-    const dsc_int b_step = t->b_step, ahead_step = t->ahead_step;
-    row_addresses a = addresses_of(t->a, R, row);
-    const char *ahead = t->ahead;
-    for (dsc_int left = t->depth; left > 0; --left, b += b_step, ahead += ahead_step) {
-        vec column[MIX_VECTORS];
-        if (MIX_AHEAD)
-            __builtin_prefetch(ahead, 0, 2);
-        UNROLL
-        for (int v = 0; v < V; ++v) {
-            column[v] = v_load(b + v * LANES);
-            V_KEEP(column[v]);
-        }
-        UNROLL
-        for (int r = 0; r < R; ++r) {
-            vec factor = v_spread(*row_address(&a, r, row));
-            if (Q)
-                keep_factor(factors + at, r, &factor);
-            UNROLL
-            for (int v = 0; v < V; ++v)
-                sums[r][v] += factor * column[v];
-        }
-        next_summand(&a, R, step);
-        if (Q) {
-            at = (at + 1) % REST_PLACES;
-            add_rest(factors + at, x, Q, rest);   /* not the place just stored to: that would wait for it */
-            x += Q;
-        }
-    }
-    if (Q)
-        finish_rest(t, factors, x, at, Q, rest);
+        add_with_rest(t, &at, R, V, Q, sums);
+    else
+        add_summands(&at, R, V, t->depth, 0, NULL, sums);
     if (MIX_CLAMPS && t->clamp)
         clamp_sums(t->clamp, R, V, sums);
     real *to = t->to;

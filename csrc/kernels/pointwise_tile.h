@@ -22,8 +22,8 @@ typedef struct {
     real *y;
     dsc_int y_row, y_column;
     dsc_int width;                /* columns */
-    const real *rest;             /* of columns after them, the factors: REST_WAIT summands of 0 and then all, for each */
-    int rests;                    /* ... of rest_columns(rests), up to MIX_RESTS; then `width` is two whole vectors or more */
+    const real *rest;             /* of columns after them, the factors: [summand][rest_columns(rests)] */
+    int rests;                    /* up to MIX_RESTS; then `width` is two whole vectors or more */
     bool resume, last;            /* continue the sums in y; these are the last products */
     const real *ahead;            /* what comes after these products from memory: asked for meanwhile, or NULL */
     dsc_int ahead_count;

@@ -102,7 +102,8 @@ static void read_group(const dsc_problem *p, mixing_tile *m, const char *line, r
 static int rest_of(const dsc_problem *p, const panel_shape *s, dsc_int depth)
 {
     const dsc_int rest = s->width % LANES;
-    const bool few = rest > 0 && (s->width == 1 ? s->segments == 1 : rest <= MIX_RESTS && (s->width >= 2 * LANES || (p->packed && rest == s->width)));
+    const bool beside = s->width >= 2 * LANES, alone = s->width == rest && p->packed;
+    const bool few = s->width == 1 ? s->segments == 1 : rest > 0 && rest <= MIX_RESTS && (beside || alone);
     return few && p->mixing.column == 1 && p->outputs >= LANES && depth >= LANES ? (int)rest : 0;
 }
 
@@ -180,12 +181,10 @@ static void pack_rest(const dsc_problem *p, mixing_tile *m, const char *line, re
 {
     const dsc_int step = is_pointwise(p) ? p->x.step[2] : 1;
     const int columns = rest_columns(m->rests);
-    for (int i = 0; i < REST_WAIT * columns; ++i)
-        x[i] = 0;
     for (int q = 0; q < columns; ++q) {
         const char *pixel = element(p, line, at_most(q, m->rests - 1) * step);
         for (dsc_int k = 0; k < m->depth; ++k)
-            x[(REST_WAIT + k) * columns + q] = *(const real *)element(p, pixel, k * m->line);
+            x[k * columns + q] = *(const real *)element(p, pixel, k * m->line);
     }
     m->rest = x;
 }
@@ -194,18 +193,17 @@ static void pack_rest(const dsc_problem *p, mixing_tile *m, const char *line, re
 static void mix_rest(const dsc_problem *p, mixing_tile m)
 {
     const int columns = rest_columns(m.rests);
-    const real *x = m.rest + REST_WAIT * columns;
-    real *pixel = (real *)x + m.depth * columns;
+    real *pixel = (real *)m.rest + m.depth * columns;
     dsc_int first = m.width > 0 ? p->outputs - p->outputs % MIX_ROWS : 0;
     m.y += m.width * m.y_column;
 #if MIX_PACKED
     if (m.packed && m.width == 0)
-        first = mix_packed_pixels(&m, x, p->outputs);
+        first = mix_packed_pixels(&m, m.rest, p->outputs);
 #endif
     for (int q = 0; q < m.rests && first < p->outputs; ++q, m.y += m.y_column) {
         if (columns > 1)
-            copy_strided(pixel, x + q, columns, m.depth);
-        mix_pixel(&m, columns > 1 ? pixel : x, first, p->outputs);
+            copy_strided(pixel, m.rest + q, columns, m.depth);
+        mix_pixel(&m, columns > 1 ? pixel : m.rest, first, p->outputs);
     }
 }
 
