@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 PHOTO = Path(__file__).parent / "data" / "astronaut.npz"
+_DIFFERENCES = "differences"
 NATIVE = (".npy", ".npz", ".ppm", ".pgm")
 
 _WITHOUT = f"; {', '.join(NATIVE)} do without"
@@ -145,7 +146,17 @@ def _read_numpy(path):
     with data:
         if len(data.files) != 1:
             raise ValueError(f"expected one array, got {len(data.files)}: {', '.join(data.files)}")
-        return data[data.files[0]]
+        array = data[data.files[0]]
+    return _add_differences(array) if data.files == [_DIFFERENCES] else array
+
+
+def _add_differences(planes):
+    """A photo of the package: red - green, green, blue - green, each less its neighbours, modulo 256.
+
+    Zipped, that takes a third less.
+    """
+    red, green, blue = planes.cumsum(axis=1, dtype=np.uint8).cumsum(axis=2, dtype=np.uint8)
+    return np.stack([red + green, green, blue + green], axis=-1)
 
 
 def _write_npy(path, picture):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zlib
 from importlib import metadata
 
 import numpy as np
@@ -336,5 +337,6 @@ def test_with_pillow(few, tmp_path, capsys, picture):
 # ---- the package's own data ----------------------------------------------------------------------
 def test_photo(photo):
     assert photo.shape == (192, 192, 3) and photo.dtype == np.uint8
-    assert images.PHOTO.stat().st_size < 120_000
+    assert zlib.crc32(photo.tobytes()) == 1315321807
+    assert images.PHOTO.stat().st_size < 70_000
     assert "public domain" in (images.PHOTO.parent / "LICENSE.md").read_text()

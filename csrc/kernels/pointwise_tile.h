@@ -27,6 +27,8 @@ typedef struct {
     bool resume, last;            /* continue the sums in y; these are the last products */
     const real *ahead;            /* what comes after these products from memory: asked for meanwhile, or NULL */
     dsc_int ahead_count;
+    const real *coming;           /* or NULL: what will come from far, instead: rows of `coming_count` elements, ... */
+    dsc_int coming_row, coming_count;   /* ... so far apart, one for each summand */
     const epilogue *finish;
     const dsc_problem *problem;
 } mixing_tile;
@@ -162,6 +164,28 @@ static void announce(const mixing_tile *t, mixing_core *core, dsc_int number, ds
     core->ahead_step = t->ahead ? divide_up(share, at_least(t->depth, 1)) : 0;
 }
 
+/* The same for what comes from far: each block's share of all rows, and where in a row the next begins. */
+typedef struct { const real *row; dsc_int share, step, at; } coming_share;
+
+/* `row` NULL: there is nothing, or blocks are so few that lines would be left out. */
+static coming_share share_of_coming(const mixing_tile *t, dsc_int blocks)
+{
+    coming_share s = {.row = NULL};
+    if (!MIX_AHEAD || !t->coming || blocks == 0)
+        return s;
+    s.share = divide_up(t->depth * t->coming_count, blocks);
+    s.step = divide_up(at_most(s.share, t->coming_count) * (dsc_int)sizeof(real), t->depth);
+    s.row = s.step <= LINE_BYTES ? t->coming : NULL;
+    return s;
+}
+
+static void announce_coming(const mixing_tile *t, mixing_core *core, coming_share *s)
+{
+    core->ahead = (const char *)(s->row + s->at), core->ahead_step = s->step;
+    for (s->at += s->share; s->at >= t->coming_count; s->at -= t->coming_count)
+        s->row += t->coming_row;
+}
+
 /* Rows of a block, at most. Packed ones are whole shares of LANES. */
 static dsc_int block_rows(const mixing_tile *t)
 {
@@ -179,6 +203,7 @@ static void mix(const mixing_tile *t, dsc_int rows)
                         .row_bias_step = t->row_bias_step, .clamp = t->last && t->finish->clamp ? t->finish : NULL,
                         .next_row = t->y_row};
     const dsc_int most = block_rows(t), blocks = divide_up(rows, most);
+    coming_share coming = share_of_coming(t, blocks * divide_up(t->width, MIX_VECTORS_USUAL * LANES));
     if (blocks == 0)
         return;
     const dsc_int fewest = rows / blocks, larger = blocks - rows % blocks;
@@ -195,6 +220,8 @@ static void mix(const mixing_tile *t, dsc_int rows)
             b.y = t->y + b.row * t->y_row + b.column * t->y_column;
             core.next = b.column + b.width < t->width ? b.y + b.width * t->y_column
                         : i + 1 < blocks ? t->y + (b.row + b.rows) * t->y_row : t->y + t->width * t->y_column;
+            if (coming.row)
+                announce_coming(t, &core, &coming);
             mix_block(t, &core, &b);
         }
     }

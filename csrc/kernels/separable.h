@@ -217,6 +217,25 @@ static void mix_outputs(const dsc_problem *p, mixing_tile *m)
         mix_rest(p, *m);
 }
 
+/* The input that the tile after this one reads and this one does not, if x comes from far. */
+static void look_at_next(const dsc_problem *p, const output_tile *t, dsc_int first, mixing_tile *m)
+{
+    const dsc_extent *e = &p->e;
+    const bool plain = !p->windows && !e->transposed && p->multiplier == 1 && e->in[0] == 1 && e->dilation[1] == 1;
+    const bool dense = p->x.step[2] == 1 && p->x.step[1] == e->in[2];
+    if (!plain || !dense || (double)p->channels * (double)(e->in[1] * e->in[2]) * sizeof(real) < X_FAR)
+        return;
+    const bool beside = t->column + t->columns < e->out[2];
+    const dsc_int column = beside ? (t->column + t->columns) * e->stride[2] : 0;
+    const dsc_int row = beside ? t->row * e->stride[1] : (t->row + t->rows - 1) * e->stride[1] - e->low[1] + e->kernel[1];
+    const dsc_int rows = at_most(t->rows * e->stride[1], e->in[1] - row);
+    if (row < 0 || rows <= 0 || column >= e->in[2])
+        return;
+    m->coming = (const real *)element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + row * p->x.step[1] + column);
+    m->coming_row = p->x.channel;
+    m->coming_count = beside ? at_most(t->columns * e->stride[2], e->in[2] - column) : rows * e->in[2];
+}
+
 static void mix_lines(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
                       const separable_scratch *scratch)
 {
@@ -248,6 +267,7 @@ static void mix_planar(const dsc_problem *p, const output_tile *t, const panel_s
         return;
     }
     set_factors(p, t, first, &m);
+    look_at_next(p, t, first, &m);
     mix_lines(p, t, s, m, first, scratch);
 }
 

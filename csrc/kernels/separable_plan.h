@@ -15,6 +15,7 @@
 #define SQUARE_REALS (FEW_PIXELS * MIX_VECTORS * LANES + 2 * MIXING_MOST)   /* ... or the factors of pixels beyond whole vectors */
 #define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
+#define X_FAR (1 << 20)    /* bytes of x from which on it may come from beyond the second-level cache */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
 #define RESIDUE_REACH 10   /* rows between a kernel's first and last, at least, where rows of pixels end within a vector */
