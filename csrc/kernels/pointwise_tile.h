@@ -70,6 +70,7 @@ static void store_mixed(const mixing_tile *t, const mixing_block *b, real *sums)
     }
 }
 
+#if MIX_RESTS
 /* The same for the columns beside a block, whose sums lie column by column. */
 static void gather_rest(const mixing_tile *t, const mixing_block *b, real *sums)
 {
@@ -95,7 +96,6 @@ static void store_rest(const mixing_tile *t, const mixing_block *b, real *sums)
     }
 }
 
-#if MIX_RESTS
 static void mix_core_and_rest(const mixing_tile *t, mixing_core *core, const mixing_block *b)
 {
     _Alignas(64) real sums[MIX_RESTS * MIX_ROWS + LANES] = {0};
