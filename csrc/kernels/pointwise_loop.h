@@ -83,7 +83,7 @@ typedef struct { const char *row[MIX_ROWS]; } row_addresses;
 
 INLINE row_addresses addresses_of(const real *a, const int R, dsc_int row)
 {
-    row_addresses all;
+    row_addresses all = {{NULL}};
     UNROLL
     for (int r = 0; r < R; ++r)
         all.row[r] = (const char *)a + r * row;
