@@ -141,7 +141,7 @@ INLINE mixing_place start_summands(const mixing_core *t, const int R)
                           t->ahead_step};
 }
 
-/* Factors of eight rows, on their way from registers through memory to lanes. */
+/* Factors of MIX_ROWS rows, on their way from registers through memory to lanes. */
 typedef real row_vec __attribute__((vector_size(8 * sizeof(real)), may_alias));
 
 /* Vector registers that nothing but a summand uses: gcc would keep addresses in them, and columns in memory. */
@@ -226,7 +226,7 @@ INLINE void add_with_rest(const mixing_core *t, mixing_place *at, const int R, c
         ((row_vec *)t->rest_sums)[q] = rest[q];
 }
 
-/* R rows of V vectors of columns, and Q columns more (of eight rows). */
+/* R rows of V vectors of columns, and Q columns more (then R is MIX_ROWS). */
 INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int Q)
 {
     vec sums[MIX_ROWS][MIX_VECTORS];

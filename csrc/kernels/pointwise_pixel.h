@@ -86,7 +86,7 @@ static void mix_pixel(const mixing_tile *m, const real *x, dsc_int first, dsc_in
 }
 
 #if MIX_PACKED
-/* The same for `pixels` of them, x being [summand][pixel], and `blocks` of packed weights: one sum has to wait for the one
+/* A pixel or a few, x being [summand][pixel], times `blocks` of packed weights: several sums, for one has to wait for the one
  * before. */
 INLINE void add_packed(const mixing_tile *m, const real *weights, const real *x, const int pixels, const int blocks, vec *all)
 {
