@@ -430,7 +430,7 @@ def test_tap_that_is_not_finite(isa, value):
 
 
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
-@pytest.mark.parametrize("width", [64, 93])
+@pytest.mark.parametrize("width", [64, 65, 67, 93])
 def test_rows_of_one_residue(isa, width, data_format):
     """A large dilated separable layer, by rows modulo the dilation: few and many, some without any input."""
     rng = np.random.default_rng(width)
