@@ -230,8 +230,8 @@ INLINE void add_with_rest(const mixing_core *t, mixing_place *at, const int R, c
 INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int Q)
 {
     vec sums[MIX_ROWS][MIX_VECTORS];
-    mixing_place at = start_summands(t, R);
     start_sums(t, R, V, sums);
+    mixing_place at = start_summands(t, R);   /* no earlier: gcc would keep all of it in memory meanwhile */
     if (Q)
         add_with_rest(t, &at, R, V, Q, sums);
     else
