@@ -54,10 +54,7 @@ static __attribute__((noinline)) vec add_products(const pixel_product *t, vec su
 static vec start_outputs_of_pixel(const mixing_tile *m, const real *y, dsc_int first)
 {
     real lanes[LANES] = {0};
-    if (m->resume)
-        copy_strided(lanes, y, m->y_row, LANES);
-    else if (m->row_bias)
-        copy_strided(lanes, m->row_bias + first * m->row_bias_step, m->row_bias_step, LANES);
+    gather_outputs(m, y, first, LANES, lanes);
     return v_load(lanes);
 }
 

@@ -70,16 +70,21 @@ static void store_mixed(const mixing_tile *t, const mixing_block *b, real *sums)
     }
 }
 
+/* Where the sums of outputs [row, row + count) of one column start, if not at 0. */
+static void gather_outputs(const mixing_tile *t, const real *y, dsc_int row, dsc_int count, real *sums)
+{
+    if (t->resume)
+        copy_strided(sums, y, t->y_row, count);
+    else if (t->row_bias)
+        copy_strided(sums, t->row_bias + row * t->row_bias_step, t->row_bias_step, count);
+}
+
 #if MIX_RESTS
-/* The same for the columns beside a block, whose sums lie column by column. */
+/* Those of the columns beside a block, column by column. */
 static void gather_rest(const mixing_tile *t, const mixing_block *b, real *sums)
 {
-    for (int q = 0; q < rest_columns(b->rests); ++q, sums += MIX_ROWS) {
-        if (t->resume)
-            copy_strided(sums, b->y + (b->width + at_most(q, b->rests - 1)) * t->y_column, t->y_row, MIX_ROWS);
-        else if (t->row_bias)
-            copy_strided(sums, t->row_bias + b->row * t->row_bias_step, t->row_bias_step, MIX_ROWS);
-    }
+    for (int q = 0; q < rest_columns(b->rests); ++q, sums += MIX_ROWS)
+        gather_outputs(t, b->y + (b->width + at_most(q, b->rests - 1)) * t->y_column, b->row, MIX_ROWS, sums);
 }
 
 static void store_rest(const mixing_tile *t, const mixing_block *b, real *sums)

@@ -223,7 +223,7 @@ static void look_at_next(const dsc_problem *p, const output_tile *t, dsc_int fir
     const dsc_extent *e = &p->e;
     const bool plain = !p->windows && !e->transposed && p->multiplier == 1 && e->in[0] == 1 && e->dilation[1] == 1;
     const bool dense = p->x.step[2] == 1 && p->x.step[1] == e->in[2];
-    if (!plain || !dense || (double)p->channels * (double)(e->in[1] * e->in[2]) * sizeof(real) < X_FAR)
+    if (!plain || !dense || !comes_from_far(p))
         return;
     const bool beside = t->column + t->columns < e->out[2];
     const dsc_int column = beside ? (t->column + t->columns) * e->stride[2] : 0;

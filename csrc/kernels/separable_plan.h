@@ -15,7 +15,6 @@
 #define SQUARE_REALS (FEW_PIXELS * MIX_VECTORS * LANES + 2 * MIXING_MOST)   /* ... or the factors of pixels beyond whole vectors */
 #define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
-#define X_FAR (1 << 20)    /* bytes of x from which on it may come from beyond the second-level cache */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
 #define RESIDUE_REACH 10   /* rows between a kernel's first and last, at least, where rows of pixels end within a vector */
@@ -155,6 +154,13 @@ static size_t mixing_bytes(dsc_int block)
     return (size_t)((block + 1) * group_columns(block) + SQUARE_REALS) * sizeof(real) + 192;
 }
 
+/* Planes of an image so large that they come from beyond the second-level cache. */
+static bool comes_from_far(const dsc_problem *p)
+{
+    const double items = (double)p->channels * (double)(p->e.in[1] * p->e.in[2]);
+    return items * sizeof(real) >= 2 * (double)dsc_panel_bytes();
+}
+
 /* Lanes that a row of pixels takes: of a few beyond whole vectors, none is left empty (see rest_of). */
 static dsc_int lanes_of_row(dsc_int columns)
 {
@@ -170,11 +176,10 @@ static dsc_int row_residues(const dsc_problem *p)
     const dsc_extent *e = &p->e;
     const bool dilated = p->taps.data && !e->transposed && e->mode == DSC_ZEROS && e->stride[1] == 1 && e->dilation[1] > 1;
     const bool padded = !channels_dense(p) && lanes_of_row(e->out[2]) * RESIDUE_LANES > e->out[2] * (RESIDUE_LANES + 1);
-    const bool large = (double)p->channels * (double)(e->in[1] * e->in[2]) * sizeof(real) >= 2 * (double)dsc_panel_bytes();
     const dsc_int rest = channels_dense(p) ? 0 : e->out[2] % LANES;
-    const bool far = rest == 0 || rest > MIX_RESTS || (e->kernel[1] - 1) * e->dilation[1] >= RESIDUE_REACH;
+    const bool reaches = rest == 0 || rest > MIX_RESTS || (e->kernel[1] - 1) * e->dilation[1] >= RESIDUE_REACH;
     const bool many = e->kernel[1] > 1 && e->out[1] >= RESIDUE_ROWS * e->dilation[1];
-    return dilated && large && far && many && !padded ? e->dilation[1] : 1;
+    return dilated && comes_from_far(p) && reaches && many && !padded ? e->dilation[1] : 1;
 }
 
 /* The call on output rows residue, residue + residues, ... */
