@@ -9,7 +9,8 @@
 #include "pointwise_weights.h"
 #include "converted.h"
 
-#define CHAINS 16
+/* As many as registers hold beside the factor: a sum that waits in memory would be the bound. */
+#define CHAINS (VECTOR_REGISTERS >= 32 ? 16 : 12)
 
 /* Independent multiply-adds in registers: the rate that no kernel can exceed. */
 static double multiply_adds(dsc_int rounds)
