@@ -180,12 +180,25 @@ INLINE vec v_load_first(const real *p, dsc_int left)
     return left >= LANES ? v_load(p) : v_load_masked(p, v_mask(0, left));
 }
 
+/* Lanes of a mask that has the first so many; where that is a routine, apart from where it is rarely needed. */
+#ifdef V_STORES_START
+#define RARELY static __attribute__((noinline, unused))
+#else
+#define RARELY INLINE
+INLINE void v_store_start(real *p, vec v, mask m) { v_store_masked(p, v, m); }
+#endif
+
+RARELY void v_store_end(real *p, vec v, dsc_int left)
+{
+    v_store_start(p, v, v_mask(0, left));
+}
+
 INLINE void v_store_first(real *p, vec v, dsc_int left)
 {
     if (left >= LANES)
         v_store(p, v);
     else
-        v_store_masked(p, v, v_mask(0, left));
+        v_store_end(p, v, left);
 }
 
 INLINE vec v_select(ivec which, vec yes, vec no)

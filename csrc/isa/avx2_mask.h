@@ -27,6 +27,38 @@ static inline vec v_load_masked(const real *p, mask m) { return X86(maskload)(p,
 static inline void v_store_masked(real *p, vec v, mask m) { X86(maskstore)(p, (__m256i)m, v); }
 static inline void v_store_past(real *p, vec v) { X86(stream)(p, v); }
 
+/* The first lanes of a mask of nothing else, in halves, quarters, ...: a store by a mask takes a dozen cycles on some processors. */
+static inline __attribute__((always_inline)) void v_store_start(real *p, vec v, mask m)
+{
+    int lanes = X86(movemask)((vec)m);
+    if (lanes == (1 << LANES) - 1) {
+        v_store(p, v);
+        return;
+    }
+#if REAL_BITS == 32
+    __m128 low = _mm256_castps256_ps128(v);
+    if (lanes & 8) {
+        _mm_storeu_ps(p, low);
+        low = _mm256_extractf128_ps(v, 1), p += 4, lanes >>= 4;
+    }
+    if (lanes & 2) {
+        _mm_storel_pi((__m64 *)p, low);
+        low = _mm_movehl_ps(low, low), p += 2, lanes >>= 2;
+    }
+    if (lanes & 1)
+        _mm_store_ss(p, low);
+#else
+    __m128d low = _mm256_castpd256_pd128(v);
+    if (lanes & 2) {
+        _mm_storeu_pd(p, low);
+        low = _mm256_extractf128_pd(v, 1), p += 2, lanes >>= 2;
+    }
+    if (lanes & 1)
+        _mm_store_sd(p, low);
+#endif
+}
+#define V_STORES_START
+
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
 {
     return sum + a * (vec)((ivec)b & m);

@@ -176,8 +176,7 @@ static __attribute__((noinline)) void activate(dsc_activation activation, real *
         int here = (int)(count - i < LANES ? count - i : LANES);
         real *q = p + i * step;
         if (step == 1) {
-            mask m = v_mask(0, here);
-            v_store_masked(q, v_activate_any(activation, v_load_masked(q, m)), m);
+            v_store_end(q, v_activate_any(activation, v_load_masked(q, v_mask(0, here))), here);
         } else {
             v_scatter(q, step, v_activate_any(activation, v_gather(q, step, here)), here);
         }

@@ -71,7 +71,7 @@ INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, co
         for (int i = 0; i < k.phases; ++i) {
             real *to = y + (v * k.phases + i) * LANES;
             if (v == k.vectors - 1)
-                v_store_masked(to, row[i], stored[i]);
+                v_store_start(to, row[i], stored[i]);
             else
                 v_store(to, row[i]);
         }

@@ -193,7 +193,7 @@ INLINE void store_dense(const roll_kind k, const epilogue *finish, real *y, mask
     UNROLL
     for (int v = 0; v < k.vectors; ++v) {
         if (v == k.vectors - 1)
-            v_store_masked(y + v * LANES, v_finish(finish, sums[v]), last);
+            v_store_start(y + v * LANES, v_finish(finish, sums[v]), last);
         else
             v_store(y + v * LANES, v_finish(finish, sums[v]));
     }

@@ -218,10 +218,8 @@ INLINE void store_row(const depthwise_tile *t, const int V, real *y, const vec *
         vec sum = v_finish(t->finish, sums[v]);
         if (t->y_column != 1)
             store_spread(t, target, sum, left);
-        else if (left >= LANES)
-            v_store(target, sum);
         else
-            v_store_masked(target, sum, v_mask(0, left));
+            v_store_first(target, sum, left);
     }
 }
 

@@ -27,7 +27,7 @@ static void store_elements(const dsc_problem *p, char *data, dsc_int step, dsc_i
 {
     real lanes[LANES];
     if (step == 1 && is_native(p)) {
-        v_store_masked((real *)data + i, value, v_mask(0, count));
+        v_store_end((real *)data + i, value, count);
         return;
     }
     v_store(lanes, value);

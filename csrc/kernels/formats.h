@@ -32,7 +32,7 @@ NOT_INLINE void copy_strided(real *target, const real *source, dsc_int step, dsc
         for (; j + LANES <= count; j += LANES)
             v_store(target + j, v_load(source + j));
         if (j < count)
-            v_store_masked(target + j, v_load_masked(source + j, v_mask(0, count - j)), v_mask(0, count - j));
+            v_store_end(target + j, v_load_masked(source + j, v_mask(0, count - j)), count - j);
         return;
     }
     if (step == 2)

@@ -11,6 +11,7 @@
 #define MIX_VECTORS_USUAL 3   /* four only where that spares a second pass over the weights */
 #define MIX_ROWS_FOUR 6
 #define MIX_PACKED 1          /* see pointwise_packed.h: blocks of LANES outputs are whole blocks of rows */
+#define MIX_PACKS_FROM PTRDIFF_MAX
 #define MIX_AHEAD 1           /* what comes next is asked for in the loop, which has instructions to spare */
 #else
 #define MIX_ROWS 6
@@ -18,6 +19,7 @@
 #define MIX_VECTORS_USUAL 2
 #define MIX_ROWS_FOUR 6
 #define MIX_PACKED 0
+#define MIX_PACKS_FROM 96     /* outputs: reading columns from many pages costs more than to copy them first */
 #define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif
 

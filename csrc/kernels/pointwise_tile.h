@@ -62,10 +62,8 @@ static void store_mixed(const mixing_tile *t, const mixing_block *b, real *sums)
                 sum = v_finish(t->finish, sum);
             if (t->y_column != 1)
                 v_scatter(y + v * LANES * t->y_column, t->y_column, sum, (int)at_most(left, LANES));
-            else if (left >= LANES)
-                v_store(y + v * LANES, sum);
             else
-                v_store_masked(y + v * LANES, sum, v_mask(0, left));
+                v_store_first(y + v * LANES, sum, left);
         }
     }
 }

@@ -24,20 +24,26 @@ static char *place_of(const dsc_problem *p, const output_tile *t, dsc_int row, d
                                         (t->column + column) * p->y.step[2]);
 }
 
-/* Columns [column, column + m->width) as blocks, a channel every `channel` elements. Missing columns repeat the last one:
- * lanes that compute on them raise no floating-point flag of their own. */
+/* A block of columns, a channel every `channel` elements. Missing columns repeat the last one: lanes that compute on them raise
+ * no floating-point flag of their own. */
+static void pack_block(const real *source, dsc_int channel, dsc_int depth, dsc_int count, const dsc_int whole, real *block)
+{
+    for (dsc_int k = 0; k < depth; ++k, source += channel, block += whole) {
+        if (count < whole)
+            copy_padded(source, count, block, whole);
+        else
+            for (dsc_int v = 0; v < whole; v += LANES)
+                v_store(block + v, v_load(source + v));
+    }
+}
+
+/* All blocks of a group. One after the other, each along its channels: side by side, lines of all of them would share few sets
+ * of the first-level cache. */
 static void group_dense(const mixing_tile *m, const real *source, dsc_int channel, real *group)
 {
-    for (dsc_int k = 0; k < m->depth; ++k, source += channel) {
-        for (dsc_int i = 0, whole; i < m->width; i += whole) {
-            whole = block_vectors(m->width + m->rests, m->width - i) * LANES;
-            real *target = group + i * m->depth + k * whole;
-            if (i + whole <= m->width)
-                for (dsc_int v = 0; v < whole; v += LANES)
-                    v_store(target + v, v_load(source + i + v));
-            else
-                copy_padded(source + i, m->width - i, target, whole);
-        }
+    for (dsc_int i = 0, whole; i < m->width; i += whole) {
+        whole = block_vectors(m->width + m->rests, m->width - i) * LANES;
+        pack_block(source + i, channel, m->depth, at_most(m->width - i, whole), whole, group + i * m->depth);
     }
 }
 
@@ -74,9 +80,11 @@ static const char *line_of(const dsc_problem *p, const output_tile *t, const pan
                                      (t->row + segment) * p->x.step[1] + (t->column + column) * p->x.step[2]);
 }
 
-/* Are they dense, and can be read from there? */
+/* Are they dense, and few enough outputs to be read from there? */
 static bool reads_lines(const dsc_problem *p, const mixing_tile *m)
 {
+    if (p->outputs >= MIX_PACKS_FROM)
+        return false;
     return !is_pointwise(p) || (p->x.step[2] == 1 && rows_stay(m->line, m->depth));
 }
 
@@ -90,7 +98,7 @@ static void read_group(const dsc_problem *p, mixing_tile *m, const char *line, r
         const mixing_tile end = {.depth = m->depth, .width = m->width - last};
         if (m->width % LANES)
             group_dense(&end, m->lines + last, m->line, group);
-    } else if (p->x.step[2] == 1) {
+    } else if (!is_pointwise(p) || p->x.step[2] == 1) {
         group_dense(m, (const real *)line, m->line, group);
     } else {
         group_fetched(p, m, line, group);

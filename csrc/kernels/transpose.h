@@ -44,7 +44,7 @@ static void copy_padded(const real *source, dsc_int rows, real *target, dsc_int 
     for (; r + LANES <= rows; r += LANES)
         v_store(target + r, v_load(source + r));
     if (r < rows)
-        v_store_masked(target + r, v_load_masked(source + r, v_mask(0, rows - r)), v_mask(0, rows - r));
+        v_store_end(target + r, v_load_masked(source + r, v_mask(0, rows - r)), rows - r);
     for (r = rows; r < width; ++r)
         target[r] = source[rows - 1];
 }
