@@ -58,13 +58,22 @@ static bool row_finite(const real *taps, dsc_int step, dsc_int count)
     return i == count;
 }
 
+static bool slice_dense(const dsc_int *kernel, const dsc_int *step)
+{
+    return step[2] == 1 && (kernel[1] == 1 || step[1] == kernel[2]);
+}
+
+static bool kernel_dense(const dsc_int *kernel, const dsc_int *step)
+{
+    return slice_dense(kernel, step) && (kernel[0] == 1 || step[0] == kernel[1] * kernel[2]);
+}
+
 /* Of one plane and summand: kernels are mostly dense, and then a single row. */
 static bool kernel_finite(const dsc_int *kernel, const dsc_int *step, const real *taps)
 {
-    const bool slice_dense = step[2] == 1 && (kernel[1] == 1 || step[1] == kernel[2]);
-    const bool dense = slice_dense && (kernel[0] == 1 || step[0] == kernel[1] * kernel[2]);
-    const dsc_int rows = slice_dense ? 1 : kernel[1], count = dense ? kernel[0] * kernel[1] * kernel[2]
-                                                           : slice_dense ? kernel[1] * kernel[2] : kernel[2];
+    const bool rows_dense = slice_dense(kernel, step), dense = kernel_dense(kernel, step);
+    const dsc_int rows = rows_dense ? 1 : kernel[1], count = dense ? kernel[0] * kernel[1] * kernel[2]
+                                                          : rows_dense ? kernel[1] * kernel[2] : kernel[2];
     for (dsc_int k = 0; k < (dense ? 1 : kernel[0]); ++k)
         for (dsc_int j = 0; j < rows; ++j)
             if (!row_finite(taps + k * step[0] + j * step[1], step[2], count))
@@ -74,6 +83,9 @@ static bool kernel_finite(const dsc_int *kernel, const dsc_int *step, const real
 
 static bool taps_finite(const plane_region *r)
 {
+    const dsc_int *kernel = r->e->kernel, count = kernel[0] * kernel[1] * kernel[2];
+    if (r->summands == 1 && r->taps_plane == count && kernel_dense(kernel, r->tap_step))
+        return row_finite(r->taps, 1, r->planes * count);
     for (dsc_int plane = 0; plane < r->planes; ++plane)
         for (dsc_int m = 0; m < r->summands; ++m)
             if (!kernel_finite(r->e->kernel, r->tap_step, r->taps + plane * r->taps_plane + m * r->taps_summand))
@@ -340,6 +352,7 @@ static void depthwise_in_place(const plane_region *r)
         .row = r->x_step[1], .top = 0,
     };
     t.slice = e->dilation[0] * r->x_step[0];
+    t.finite = NOT_ALL == ZEROS && e->stride[2] == 1 && taps_finite(r);
     run_region(r, &s, &t);
 }
 

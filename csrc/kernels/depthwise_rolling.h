@@ -15,9 +15,18 @@
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
 
 /* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
- * row), vectors, whether lanes may not exist, whether results are whole lines that are stored past the caches, and whether pairs of
+ * row), vectors, whether lanes may not exist (see below), whether results are whole lines that are stored past the caches, and whether pairs of
  * lanes are complex numbers. */
 typedef struct { int rows, columns, vectors, masked, past, complex; } roll_kind;
+
+/* Lanes that do not exist are zero. With finite taps their products are too; else they have to be left out of the products, which takes
+ * an instruction each where masks are vectors. */
+enum { ALL_EXIST, LEFT_OUT, ZEROS };
+#ifdef VECTOR_FREE_MASKS
+#define NOT_ALL LEFT_OUT
+#else
+#define NOT_ALL ZEROS
+#endif
 
 /* Which lanes of a tile exist for one column tap. Only its first and its last vector meet borders; where it has one, that is
  * [0]. */
@@ -48,7 +57,7 @@ INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec
 {
     UNROLL
     for (int v = 0; v < k.vectors; ++v)
-        sums[v] = is_edge(k, v) ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
+        sums[v] = is_edge(k, v) && k.masked == LEFT_OUT ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
 }
 
 /* The taps of a kernel close together, so that their addresses are constant. Registers would not hold them all, and what does not
@@ -334,18 +343,19 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
     { roll_densely(t, (roll_kind){KH, KW, V, masked, 0, 0}); }
 #define ROLL_EITHER(KH, KW, V, masked, name, any) \
     ROLL_DENSE(KH, KW, V, masked, name) \
-    static void name(const depthwise_tile *t) { rolls_densely(t, KH) ? name##_dense(t) : any(t); }
+    static void name(const depthwise_tile *t) { rolls_densely(t, KH) && (masked != ZEROS || t->finite) ? name##_dense(t) : any(t); }
 
 #define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V) ROLL_BOTH(KH, KW, V, roll_##KH##_##KW##_##V##_any)
 #if FEW_TILES
 #define ROLL_BOTH(KH, KW, V, any)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_any, roll_##KH##_##KW##_##V##_any}
 #elif defined VECTOR_FREE_MASKS
-#define ROLL_BOTH(KH, KW, V, any) ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V, any)
+#define ROLL_BOTH(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V, any)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V}
 #else
 #define ROLL_BOTH(KH, KW, V, any) \
-    ROLL_EITHER(KH, KW, V, 0, roll_##KH##_##KW##_##V, any) ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges, any)
+    ROLL_EITHER(KH, KW, V, ALL_EXIST, roll_##KH##_##KW##_##V, any) \
+    ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V##_edges}
 #endif
 
@@ -390,7 +400,7 @@ ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4,
 #define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any) ROLL_SHARED(K, K, 2, roll_##K##_0_2_any)
 #define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), SHARED_ENTRY(K, K, 2)}
 #endif
-#define ROLL_SHARED(KH, KW, V, any) ROLL_EITHER(KH, KW, V, 1, roll_##KH##_##KW##_##V##_edges, any)
+#define ROLL_SHARED(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
 #define SHARED_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}
 ROLL_SQUARE(5) ROLL_SQUARE(7)
 
