@@ -12,6 +12,7 @@
 #define MIX_ROWS_FOUR 6
 #define MIX_PACKED 1          /* see pointwise_packed.h: blocks of LANES outputs are whole blocks of rows */
 #define MIX_PACKS_FROM PTRDIFF_MAX
+#define MIX_RUNS 0
 #define MIX_AHEAD 1           /* what comes next is asked for in the loop, which has instructions to spare */
 #else
 #define MIX_ROWS 6
@@ -20,6 +21,7 @@
 #define MIX_ROWS_FOUR 6
 #define MIX_PACKED 0
 #define MIX_PACKS_FROM 96     /* outputs: reading columns from many pages costs more than to copy them first */
+#define MIX_RUNS 1            /* whole blocks of the same rows are computed in one call */
 #define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif
 
@@ -40,6 +42,7 @@ typedef struct {
     dsc_int from_row, row_bias_step;
     real *to;
     dsc_int to_row;
+    dsc_int runs, next_b;         /* blocks of columns that are computed one after the other, and from one to the next in b */
     const real *next;             /* where the block after this one goes, */
     dsc_int next_row;             /* in as many rows so far apart */
     const epilogue *clamp;        /* of the results, or NULL */
@@ -106,18 +109,18 @@ INLINE void next_summand(row_addresses *a, const int R, dsc_int step)
 }
 #endif
 
-INLINE void start_sums(const mixing_core *t, const int R, const int V, vec sums[][MIX_VECTORS])
+INLINE void start_sums(const mixing_core *t, const int R, const int V, dsc_int column, vec sums[][MIX_VECTORS])
 {
     UNROLL
     for (int r = 0; r < R; ++r) {
         UNROLL
         for (int v = 0; v < V; ++v) {
             if (t->from)
-                sums[r][v] = v_load(t->from + r * t->from_row + v * LANES);
+                sums[r][v] = v_load(t->from + r * t->from_row + column + v * LANES);
             else if (t->row_bias)
                 sums[r][v] = v_spread(t->row_bias[r * t->row_bias_step]);
             else
-                sums[r][v] = t->column_bias ? v_load(t->column_bias + v * LANES) : v_spread(0);
+                sums[r][v] = t->column_bias ? v_load(t->column_bias + column + v * LANES) : v_spread(0);
         }
     }
 }
@@ -136,10 +139,10 @@ INLINE void clamp_sums(const epilogue *clamp, const int R, const int V, vec sums
 /* Where the loop over summands is, and its steps, in bytes and elements of b. */
 typedef struct { row_addresses a; const real *b; const char *ahead; dsc_int row, step, b_step, ahead_step; } mixing_place;
 
-INLINE mixing_place start_summands(const mixing_core *t, const int R)
+INLINE mixing_place start_summands(const mixing_core *t, const int R, const real *b)
 {
     const dsc_int row = t->a_row * (dsc_int)sizeof(real);
-    return (mixing_place){addresses_of(t->a, R, row), t->b, t->ahead, row, t->a_step * (dsc_int)sizeof(real), t->b_step,
+    return (mixing_place){addresses_of(t->a, R, row), b, t->ahead, row, t->a_step * (dsc_int)sizeof(real), t->b_step,
                           t->ahead_step};
 }
 
@@ -228,19 +231,9 @@ INLINE void add_with_rest(const mixing_core *t, mixing_place *at, const int R, c
         ((row_vec *)t->rest_sums)[q] = rest[q];
 }
 
-/* R rows of V vectors of columns, and Q columns more (then R is MIX_ROWS). */
-INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int Q)
+INLINE void store_block(const mixing_core *t, const int R, const int V, dsc_int column, vec sums[][MIX_VECTORS])
 {
-    vec sums[MIX_ROWS][MIX_VECTORS];
-    start_sums(t, R, V, sums);
-    mixing_place at = start_summands(t, R);   /* no earlier: gcc would keep all of it in memory meanwhile */
-    if (Q)
-        add_with_rest(t, &at, R, V, Q, sums);
-    else
-        add_summands(&at, R, V, t->depth, 0, NULL, sums);
-    if (MIX_CLAMPS && t->clamp)
-        clamp_sums(t->clamp, R, V, sums);
-    real *to = t->to;
+    real *to = t->to + column;
     const dsc_int to_row = t->to_row, next_row = t->next_row;
     const real *next = t->next;
     UNROLL
@@ -252,6 +245,33 @@ INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int
                 __builtin_prefetch(next + r * next_row + v * LANES, 1, 3);
         }
     }
+}
+
+/* A block of R rows of V vectors of columns, and Q columns more (then R is MIX_ROWS). */
+INLINE void mix_run(const mixing_core *t, const int R, const int V, const int Q, const real *b, dsc_int column)
+{
+    vec sums[MIX_ROWS][MIX_VECTORS];
+    start_sums(t, R, V, column, sums);
+    mixing_place at = start_summands(t, R, b);   /* no earlier: gcc would keep all of it in memory meanwhile */
+    if (Q)
+        add_with_rest(t, &at, R, V, Q, sums);
+    else
+        add_summands(&at, R, V, t->depth, 0, NULL, sums);
+    if (MIX_CLAMPS && t->clamp)
+        clamp_sums(t->clamp, R, V, sums);
+    store_block(t, R, V, column, sums);
+}
+
+/* All blocks of a run: with few summands, to set out for each by itself takes a tenth of the time. */
+INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int Q)
+{
+    if (!MIX_RUNS) {
+        mix_run(t, R, V, Q, t->b, 0);
+        return;
+    }
+    const real *b = t->b;
+    for (dsc_int run = 0; run < t->runs; ++run, b += t->next_b)
+        mix_run(t, R, V, Q, b, run * V * LANES);
 }
 
 typedef void (*mixing_function)(const mixing_core *);

@@ -33,8 +33,9 @@ typedef struct {
     const dsc_problem *problem;
 } mixing_tile;
 
-/* A block of y: rows [row, row + rows), columns [column, column + width) in `vectors` vectors, and `rests` columns more. */
-typedef struct { dsc_int row, rows, column, width; int vectors, rests; real *y; } mixing_block;
+/* A block of y: rows [row, row + rows), columns [column, column + width) in `vectors` vectors, and `rests` columns more; or `runs` of
+ * them one beside the other. */
+typedef struct { dsc_int row, rows, column, width, runs; int vectors, rests; real *y; } mixing_block;
 
 /* Sums that are taken up again where they do not lie as whole vectors. Lanes beyond them repeat the last: what is added to
  * those is what is added to it, so that they raise no floating-point flag of their own. */
@@ -109,17 +110,28 @@ static void mix_core_and_rest(const mixing_tile *t, mixing_core *core, const mix
 }
 #endif
 
+static bool is_whole(const mixing_tile *t, const mixing_block *b)
+{
+    return t->y_column == 1 && b->width == b->vectors * LANES;
+}
+
+/* Do results go from registers to where they belong? */
+static bool is_direct(const mixing_tile *t, const mixing_block *b)
+{
+    return is_whole(t, b) && !(t->last && (t->finish->later != DSC_LINEAR || (t->finish->clamp && !MIX_CLAMPS)));
+}
+
 /* `core` holds what all blocks have in common. It is filled in by scalars alone: a copy by vectors would wait for them. */
 static void mix_block(const mixing_tile *t, mixing_core *core, const mixing_block *b)
 {
     _Alignas(64) real spare[MIX_ROWS * MIX_VECTORS * LANES];
     const dsc_int columns = b->vectors * LANES;
-    bool whole = t->y_column == 1 && b->width == columns;
-    const bool direct = whole && !(t->last && (t->finish->later != DSC_LINEAR || (t->finish->clamp && !MIX_CLAMPS)));
+    const bool whole = is_whole(t, b), direct = is_direct(t, b);
     core->a = t->packed ? t->packed + b->row / LANES * t->packed_block + b->row % LANES : t->a + b->row * t->a_row;
     const bool read = t->lines && b->width == columns;
     core->b = read ? t->lines + b->column : t->lines ? t->b : t->b + b->column * t->depth;
     core->b_step = read ? t->line : columns;
+    core->runs = b->runs, core->next_b = read ? columns : columns * t->depth;
     core->row_bias = t->row_bias ? t->row_bias + b->row * t->row_bias_step : NULL;
     core->column_bias = t->column_bias ? t->column_bias + b->column : NULL;
     core->to = direct ? b->y : spare, core->to_row = direct ? t->y_row : columns;
@@ -216,11 +228,12 @@ static void mix(const mixing_tile *t, dsc_int rows)
             return;
         b.rows = t->packed || t->rests ? at_most(most, rows - b.row) : fewest + (i >= larger);
         announce(t, &core, i, blocks);
-        for (b.column = 0; b.column < t->width; b.column += b.width) {
+        for (b.column = 0; b.column < t->width; b.column += b.runs * b.width) {
             b.vectors = block_vectors(t->width + t->rests, t->width - b.column);
             b.width = at_most(t->width - b.column, b.vectors * LANES);
             b.rests = b.column + b.width == t->width && b.rows == MIX_ROWS ? t->rests : 0;
             b.y = t->y + b.row * t->y_row + b.column * t->y_column;
+            b.runs = MIX_RUNS && is_direct(t, &b) ? (t->width - b.column) / b.width : 1;
             core.next = b.column + b.width < t->width ? b.y + b.width * t->y_column
                         : i + 1 < blocks ? t->y + (b.row + b.rows) * t->y_row : t->y + t->width * t->y_column;
             if (coming.row)
