@@ -24,17 +24,26 @@ static char *place_of(const dsc_problem *p, const output_tile *t, dsc_int row, d
                                         (t->column + column) * p->y.step[2]);
 }
 
-/* A block of columns, a channel every `channel` elements. Missing columns repeat the last one: lanes that compute on them raise
- * no floating-point flag of their own. */
-static void pack_block(const real *source, dsc_int channel, dsc_int depth, dsc_int count, const dsc_int whole, real *block)
+/* V vectors of each channel, which lie `channel` elements apart. */
+INLINE void pack_vectors(const int V, const real *source, dsc_int channel, dsc_int depth, real *block)
 {
-    for (dsc_int k = 0; k < depth; ++k, source += channel, block += whole) {
-        if (count < whole)
-            copy_padded(source, count, block, whole);
-        else
-            for (dsc_int v = 0; v < whole; v += LANES)
-                v_store(block + v, v_load(source + v));
+    for (dsc_int k = 0; k < depth; ++k, source += channel, block += V * LANES) {
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            v_store(block + v * LANES, v_load(source + v * LANES));
     }
+}
+
+/* A block of columns. Missing ones repeat the last: lanes that compute on them raise no floating-point flag of their own. */
+static void pack_block(const real *source, dsc_int channel, dsc_int depth, dsc_int count, dsc_int whole, real *block)
+{
+    if (count == MIX_VECTORS_USUAL * LANES)
+        pack_vectors(MIX_VECTORS_USUAL, source, channel, depth, block);
+    else if (count == LANES)
+        pack_vectors(1, source, channel, depth, block);
+    else
+        for (dsc_int k = 0; k < depth; ++k, source += channel, block += whole)
+            copy_padded(source, count, block, whole);
 }
 
 /* All blocks of a group. One after the other, each along its channels: side by side, lines of all of them would share few sets

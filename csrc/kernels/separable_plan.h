@@ -206,8 +206,9 @@ static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
     plan_outputs(p, plan);
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
     const dsc_int plane = e.out[1] * e.out[2];
-    /* A plane that is hardly larger is one tile. */
-    pixels = plane <= pixels + pixels / 8 ? plane : at_least(pixels, LANES);
+    /* A plane that is hardly larger is one tile; where panels are read but once, one that is twice as large. */
+    const bool once = !channels_dense(p) && plan->group >= MIX_PACKS_FROM;
+    pixels = plane <= pixels + pixels / (once ? 1 : 8) ? plane : at_least(pixels, LANES);
     plan_separable_tiles(p, &e, plan, pixels);
     if (p->windows)
         plan->scratch += (size_t)unfold_strip(&e, plan->column_width) * sizeof(real);
