@@ -4,6 +4,7 @@
 
 #include "depthwise_apart.h"
 #include "depthwise_halving.h"
+#include "depthwise_overlapping.h"
 
 enum {
     ROLLING_1_1, ROLLING_1, ROLLING_2_2, ROLLING_2, ROLLING_3_3, ROLLING_3, ROLLING_4,

@@ -118,7 +118,7 @@ INLINE void roll_phases(const phase_tile *given, const phase_kind k)
     for (int i = 0; i < k.phases; ++i)
         stored[i] = v_mask(0, w.outputs - (k.phases * (k.vectors - 1) + i) * LANES);
     for (dsc_int c = 0; c < t->column_last; ++c)
-        find_edges(t, k.vectors, c, edges[c]);
+        find_edges(t, (k.vectors - 1) * LANES, c, edges[c]);
     for (dsc_int plane = 0; plane < t->planes; ++plane, next_plane(t))
         roll_phase_plane(&w, k, &finish, stored, edges);
 }

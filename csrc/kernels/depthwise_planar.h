@@ -10,9 +10,8 @@
 #include "depthwise_long.h"
 #include "depthwise_split.h"
 #include "depthwise_turning.h"
+#include "finite_taps.h"
 #include "strip.h"
-
-#define FINITE_SINGLY 5   /* taps that are sooner looked at one by one */
 
 enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
 
@@ -36,49 +35,6 @@ typedef struct {
 static const char *summand_of(const plane_region *r, dsc_int summand)
 {
     return element(r->p, r->x, summand * r->x_summand);
-}
-
-/* Taps `step` apart. Their exponents are compared as integers, many at a time: this is done for every plane of a call. */
-static bool row_finite(const real *taps, dsc_int step, dsc_int count)
-{
-    const real infinity = (real)INFINITY;
-    dsc_int i = 0;
-    if (!FEW_TILES && step == 1 && count > FINITE_SINGLY) {
-        const ivec exponent = (ivec)v_spread(infinity);
-        ivec found = v_ispread(0);
-        for (; i < count; i += LANES)
-            found |= ((ivec)v_load_masked(taps + i, v_mask(0, count - i)) & exponent) == exponent;
-        lane any = 0;
-        for (int l = 0; l < LANES; ++l)
-            any |= found[l];
-        return !any;
-    }
-    while (i < count && isfinite(taps[i * step]))
-        ++i;
-    return i == count;
-}
-
-static bool slice_dense(const dsc_int *kernel, const dsc_int *step)
-{
-    return step[2] == 1 && (kernel[1] == 1 || step[1] == kernel[2]);
-}
-
-static bool kernel_dense(const dsc_int *kernel, const dsc_int *step)
-{
-    return slice_dense(kernel, step) && (kernel[0] == 1 || step[0] == kernel[1] * kernel[2]);
-}
-
-/* Of one plane and summand: kernels are mostly dense, and then a single row. */
-static bool kernel_finite(const dsc_int *kernel, const dsc_int *step, const real *taps)
-{
-    const bool rows_dense = slice_dense(kernel, step), dense = kernel_dense(kernel, step);
-    const dsc_int rows = rows_dense ? 1 : kernel[1], count = dense ? kernel[0] * kernel[1] * kernel[2]
-                                                          : rows_dense ? kernel[1] * kernel[2] : kernel[2];
-    for (dsc_int k = 0; k < (dense ? 1 : kernel[0]); ++k)
-        for (dsc_int j = 0; j < rows; ++j)
-            if (!row_finite(taps + k * step[0] + j * step[1], step[2], count))
-                return false;
-    return true;
 }
 
 static bool taps_finite(const plane_region *r)
@@ -213,6 +169,40 @@ static dsc_int columns_before_line(const plane_region *r, const real *y)
     return (line - (dsc_int)((uintptr_t)y % LINE_BYTES / sizeof(real))) % line;
 }
 
+/* The tile of a region's columns from `next` on, of two vectors if there are as many and `overlaps` knows how: its function. */
+static tile_function set_overlapping(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, dsc_int next,
+                                     tile_function overlaps)
+{
+    const dsc_int left = r->columns - next, begin = r->column - r->e->low[2];
+    const bool single = next > 0 && left <= LANES, three = rolling == ROLLING_3_3;
+    dsc_int done = single ? next : at_most(next, at_least(r->columns - 2 * LANES, 0));
+    t->width = at_most(r->columns - done, 2 * LANES), t->second = t->width - LANES;
+    set_columns(r, t, begin + done, true);
+    const bool masked = needs_mask(r, s, begin + done, 2), apart = !single && borders_apart(t);
+    const bool own = masked || t->second < LANES || !three;   /* others know no better tile without masks */
+    if (!(apart && own) && (single || !three)) {
+        done = next, t->width = at_most(left, LANES);
+        set_columns(r, t, begin + done, true);
+    }
+    t->x = t->x + done, t->y = t->y + done;
+    look_ahead(r, t, done, 1);
+    return apart && own ? overlaps : rolling_table[rolling][!single && three][masked];
+}
+
+/* All columns of a region by such tiles, if rows are long enough and there is a function for the kernel. */
+static bool run_overlapping(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
+{
+    const bool square = !t->turn && (rolling == ROLLING_3_3 || rolling == ROLLING_5_5 || rolling == ROLLING_7_7);
+    const tile_function overlaps = overlapping_function(t->kernel_rows);
+    if (!overlaps || !square || !t->finite || r->columns <= LANES || !rolls_densely(t, t->kernel_rows))
+        return false;
+    for (dsc_int next = 0; next < r->columns; next = (t->y - y) + t->width) {
+        t->x = x, t->y = y;
+        set_overlapping(r, s, t, rolling, next, overlaps)(t);
+    }
+    return true;
+}
+
 /* The same for rolling tiles, as wide as they can be: their first and last vectors may meet a border. */
 static void run_rolling(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
 {
@@ -221,6 +211,8 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
     const bool complex = t->turn != 0, three = rolling == ROLLING_3_3;
     const dsc_int most = complex ? complex_vectors(t, three) : most_vectors(&rolling, t);
     const dsc_int before = three && !complex ? columns_before_line(r, y) : -1;
+    if (before < 0 && !s->padded && run_overlapping(r, s, t, rolling, x, y))
+        return;
     for (dsc_int done = 0; done < r->columns;) {
         dsc_int left = done < before ? before - done : r->columns - done, start = (r->column + done) * step - e->low[2];
         dsc_int vectors = at_most(divide_up(left, LANES), most);

@@ -5,7 +5,7 @@
 #ifndef DSCONV_DEPTHWISE_ROLLING_H
 #define DSCONV_DEPTHWISE_ROLLING_H
 
-#include "depthwise_tile.h"
+#include "depthwise_edges.h"
 
 #define ROLLING_ROWS 7
 #define AHEAD 6              /* rows that are asked for before they are needed */
@@ -13,52 +13,6 @@
 #define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
 #define PLANE_FAR (256 << 10)    /* ... beyond which the second-level cache does not hold two and their results */
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
-
-/* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
- * row), vectors, whether lanes may not exist (see below), whether results are whole lines that are stored past the caches, and whether pairs of
- * lanes are complex numbers. */
-typedef struct { int rows, columns, vectors, masked, past, complex; } roll_kind;
-
-/* Lanes that do not exist are zero. With finite taps their products are too; else they have to be left out of the products, which takes
- * an instruction each where masks are vectors. */
-enum { ALL_EXIST, LEFT_OUT, ZEROS };
-#ifdef VECTOR_FREE_MASKS
-#define NOT_ALL LEFT_OUT
-#else
-#define NOT_ALL ZEROS
-#endif
-
-/* Which lanes of a tile exist for one column tap. Only its first and its last vector meet borders; where it has one, that is
- * [0]. */
-typedef mask column_edges[2];
-
-INLINE void find_edges(const depthwise_tile *t, const int V, dsc_int column, mask *edges)
-{
-    dsc_int low = t->inside_low - column * t->dilation, high = at_most(t->inside_high - column * t->dilation, t->width);
-    edges[0] = v_mask(low, high);
-    edges[1] = v_mask(low - (V - 1) * LANES, high - (V - 1) * LANES);
-}
-
-INLINE bool is_edge(const roll_kind k, int v)
-{
-    return k.masked && (v == 0 || v == k.vectors - 1);
-}
-
-INLINE void load_edges(const roll_kind k, const real *p, const mask *edges, vec *x)
-{
-    UNROLL
-    for (int v = 0; v < k.vectors; ++v) {
-        x[v] = is_edge(k, v) ? v_load_masked(p + v * LANES, edges[v > 0]) : v_load(p + v * LANES);
-        V_KEEP(x[v]);
-    }
-}
-
-INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec *x, vec tap)
-{
-    UNROLL
-    for (int v = 0; v < k.vectors; ++v)
-        sums[v] = is_edge(k, v) && k.masked == LEFT_OUT ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
-}
 
 /* The taps of a kernel close together, so that their addresses are constant. Registers would not hold them all, and what does not
  * fit costs whole vectors to load. */
@@ -134,7 +88,10 @@ INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const 
     UNROLL
     for (int c = 0; c < k.columns; ++c) {
         vec inputs[TILE_VECTORS];
-        load_edges(k, row + c * t->dilation, edges[c], inputs);
+        if (k.overlaps)
+            load_overlapping(k, row + c * t->dilation, t->second, c, edges[c], inputs);
+        else
+            load_edges(k, row + c * t->dilation, edges[c], inputs);
         add_kernel_taps(k, all, taps, 0, c, first, last, edges[c], inputs, sums);
         if (k.complex) {
             turn_inputs(k, t->turn, inputs);
@@ -208,6 +165,12 @@ INLINE void store_dense(const roll_kind k, const epilogue *finish, real *y, mask
     }
 }
 
+INLINE void store_overlapping(const epilogue *finish, real *y, dsc_int second, const vec *sums)
+{
+    v_store(y, v_finish(finish, sums[0]));
+    v_store(y + second, v_finish(finish, sums[1]));
+}
+
 /* Whole lines: they are not read before they are written, and drive out nothing. */
 INLINE void store_past(const roll_kind k, const epilogue *finish, real *y, const vec *sums)
 {
@@ -220,7 +183,7 @@ INLINE void find_all_edges(const depthwise_tile *t, const roll_kind k, column_ed
 {
     const dsc_int first = k.columns ? 0 : t->column_first, last = k.columns ? k.columns : t->column_last;
     for (dsc_int c = first; k.masked && c < last; ++c)
-        find_edges(t, k.vectors, c, edges[c]);
+        find_edges(t, k.overlaps ? t->second : (k.vectors - 1) * LANES, c, edges[c]);
 }
 
 INLINE vec bias_of(const depthwise_tile *t, const roll_kind k)
@@ -259,8 +222,37 @@ static bool rolls_densely(const depthwise_tile *t, dsc_int kernel_rows)
     return t->y_column == 1 && t->rows >= before && t->row_first <= before && t->row_last >= t->rows;
 }
 
+INLINE void store_rolled(const depthwise_tile *t, const roll_kind k, const epilogue *finish, real *y, mask stored, const vec *sums)
+{
+    if (k.overlaps)
+        store_overlapping(finish, y, t->second, sums);
+    else if (k.past)
+        store_past(k, finish, y, sums);
+    else
+        store_dense(k, finish, y, stored, sums);
+}
+
+/* A row that feeds all sums, of which one is complete then. */
+INLINE void roll_dense_row(const depthwise_tile *t, const roll_kind k, epilogue *finish, bool far, mask stored, vec bias,
+                           const real *x, real *y, column_edges *edges, const kernel_taps *taps, vec (*sums)[TILE_VECTORS])
+{
+    if (far && k.overlaps) {
+        __builtin_prefetch(x + t->x_ahead + 2 * LANES - 1, 0);
+        __builtin_prefetch(y + t->y_ahead + 2 * LANES - 1, 1);
+    } else if (far) {
+        announce_row(x + t->x_ahead, 0, k.vectors);
+        if (!k.past)
+            announce_row(y + t->y_ahead, 1, k.vectors);
+    }
+    if (k.overlaps)
+        __asm__("" : "+m"(*finish));   /* no registers for its constants */
+    roll_any_row(t, k, 1, x, 0, 0, edges, taps, sums);
+    store_rolled(t, k, finish, y, stored, sums[k.rows - 1]);
+    shift_sums(k, bias, sums);
+}
+
 /* The same plane then. */
-INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const epilogue *finish, bool far, mask stored,
+INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, epilogue *finish, bool far, mask stored,
                              column_edges *edges)
 {
     const vec bias = bias_of(t, k);
@@ -277,24 +269,19 @@ INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const e
             roll_any_row(t, k, 0, x, 0, r, edges, &taps, sums);
         shift_sums(k, bias, sums);
     }
-    for (dsc_int left = t->rows - before; left > 0; --left, x += t->row, y += t->y_row) {
-        if (far) {
-            announce_row(x + t->x_ahead, 0, k.vectors);
-            if (!k.past)
-                announce_row(y + t->y_ahead, 1, k.vectors);
-        }
-        roll_any_row(t, k, 1, x, 0, 0, edges, &taps, sums);
-        if (k.past)
-            store_past(k, finish, y, sums[before]);
-        else
-            store_dense(k, finish, y, stored, sums[before]);
-        shift_sums(k, bias, sums);
+    dsc_int left = t->rows - before;
+    for (; k.overlaps && k.rows == 3 && left >= 3; left -= 3) {
+        UNROLL
+        for (int r = 0; r < 3; ++r, x += t->row, y += t->y_row)
+            roll_dense_row(t, k, finish, far, stored, bias, x, y, edges, &taps, sums);
     }
+    for (; left > 0; --left, x += t->row, y += t->y_row)
+        roll_dense_row(t, k, finish, far, stored, bias, x, y, edges, &taps, sums);
     UNROLL
     for (int r = 0; r < before; ++r, x += t->row, y += t->y_row) {
         if (t->rows + r < t->row_last)
             roll_any_row(t, k, 0, x, r + 1, before, edges, &taps, sums);
-        store_dense(k, finish, y, stored, sums[before]);
+        store_rolled(t, k, finish, y, stored, sums[before]);
         shift_sums(k, bias, sums);
     }
 }
@@ -304,7 +291,7 @@ INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, const e
 INLINE void roll_densely(const depthwise_tile *tile, const roll_kind k)
 {
     depthwise_tile t = *tile;
-    const epilogue finish = *t.finish;
+    epilogue finish = *t.finish;
     const mask stored = v_mask(0, t.width - (k.vectors - 1) * LANES);
     const bool far = t.rows * t.row * (dsc_int)sizeof(real) > PLANE_NEAR;
     column_edges all[ROLLING_COLUMNS], own[ROLLING_ROWS];
@@ -388,8 +375,7 @@ static __attribute__((noinline)) void roll_past(const depthwise_tile *t) { roll_
 
 ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS_LARGE(5) ROLLS_LARGE(7)
 
-/* Large square kernels, whole rows of taps unrolled: one vector, or two where there are few registers to lose. Others of so many
- * rows are rare. */
+/* Large square kernels, whole rows of taps unrolled: one vector, where tiles of two do not overlap. Others of so many rows are rare. */
 #if FEW_TILES
 #define ROLL_SQUARE(K)
 #define SQUARE_ENTRIES(K) LARGE_ENTRIES(K)
@@ -397,8 +383,8 @@ ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4,
 #define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any)
 #define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), ROLL_ENTRY(K, 0, 2), WIDE_ENTRY(K, 0, 3), WIDE_ENTRY(K, 0, 4)}
 #else
-#define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any) ROLL_SHARED(K, K, 2, roll_##K##_0_2_any)
-#define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), SHARED_ENTRY(K, K, 2)}
+#define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any)
+#define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), {roll_##K##_0_2_any, roll_##K##_0_2_any}}
 #endif
 #define ROLL_SHARED(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
 #define SHARED_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}

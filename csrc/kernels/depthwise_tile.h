@@ -34,6 +34,7 @@ typedef struct {
     dsc_int tap_depth, tap_row, tap_column;
     dsc_int inside_low, inside_high;  /* masked: lane l of column tap i exists where low <= i * dilation + l < high */
     dsc_int width;                    /* lanes stored */
+    dsc_int second;                   /* overlapping tiles: lane at which the second vector begins */
     real turn;                        /* complex: 1 or, where taps are conjugated, -1; else 0 */
     const real *bias;
     real *y;

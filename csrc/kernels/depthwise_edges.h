@@ -1,0 +1,63 @@
+/* Lanes of rolling tiles that lie beside a row of x. */
+#ifndef DSCONV_DEPTHWISE_EDGES_H
+#define DSCONV_DEPTHWISE_EDGES_H
+
+#include "depthwise_tile.h"
+
+/* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
+ * row), vectors, whether lanes may not exist (see below), whether results are whole lines that are stored past the caches, whether pairs of
+ * lanes are complex numbers, and whether the second vector may begin within the first (see depthwise_overlapping.h). */
+typedef struct { int rows, columns, vectors, masked, past, complex, overlaps; } roll_kind;
+
+/* Lanes that do not exist are zero. With finite taps their products are too; else they have to be left out of the products, which takes
+ * an instruction each where masks are vectors. */
+enum { ALL_EXIST, LEFT_OUT, ZEROS };
+#ifdef VECTOR_FREE_MASKS
+#define NOT_ALL LEFT_OUT
+#else
+#define NOT_ALL ZEROS
+#endif
+
+/* Which lanes of a tile exist for one column tap. Only its first and its last vector, which begins at lane `last`, meet borders;
+ * where it has one, that is [0]. */
+typedef mask column_edges[2];
+
+INLINE void find_edges(const depthwise_tile *t, dsc_int last, dsc_int column, mask *edges)
+{
+    dsc_int low = t->inside_low - column * t->dilation, high = at_most(t->inside_high - column * t->dilation, t->width);
+    edges[0] = v_mask(low, high);
+    edges[1] = v_mask(low - last, high - last);
+}
+
+INLINE bool is_edge(const roll_kind k, int v)
+{
+    return k.masked && (v == 0 || v == k.vectors - 1);
+}
+
+INLINE void load_edges(const roll_kind k, const real *p, const mask *edges, vec *x)
+{
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v) {
+        x[v] = is_edge(k, v) ? v_load_masked(p + v * LANES, edges[v > 0]) : v_load(p + v * LANES);
+        V_KEEP(x[v]);
+    }
+}
+
+INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec *x, vec tap)
+{
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v)
+        sums[v] = is_edge(k, v) && k.masked == LEFT_OUT ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
+}
+
+/* The same for two vectors that may overlap: the first meets the left border alone, the second the right one, and neither with the
+ * column taps beyond the middle. */
+INLINE void load_overlapping(const roll_kind k, const real *p, dsc_int second, const int column, const mask *edges, vec *x)
+{
+    x[0] = column < k.columns / 2 ? v_load_masked(p, edges[0]) : v_load(p);
+    x[1] = column > k.columns / 2 ? v_load_masked(p + second, edges[1]) : v_load(p + second);
+    V_KEEP(x[0]);
+    V_KEEP(x[1]);
+}
+
+#endif

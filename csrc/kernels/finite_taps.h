@@ -1,0 +1,52 @@
+/* Are taps finite? Where lanes that do not exist are multiplied as zeros, they have to be. */
+#ifndef DSCONV_FINITE_TAPS_H
+#define DSCONV_FINITE_TAPS_H
+
+#include "depthwise_tile.h"
+
+#define FINITE_SINGLY 5   /* taps that are sooner looked at one by one */
+
+/* Taps `step` apart. Their exponents are compared as integers, many at a time: this is done for every plane of a call. */
+static bool row_finite(const real *taps, dsc_int step, dsc_int count)
+{
+    const real infinity = (real)INFINITY;
+    dsc_int i = 0;
+    if (!FEW_TILES && step == 1 && count > FINITE_SINGLY) {
+        const ivec exponent = (ivec)v_spread(infinity);
+        ivec found = v_ispread(0);
+        for (; i < count; i += LANES)
+            found |= ((ivec)v_load_masked(taps + i, v_mask(0, count - i)) & exponent) == exponent;
+        lane any = 0;
+        for (int l = 0; l < LANES; ++l)
+            any |= found[l];
+        return !any;
+    }
+    while (i < count && isfinite(taps[i * step]))
+        ++i;
+    return i == count;
+}
+
+static bool slice_dense(const dsc_int *kernel, const dsc_int *step)
+{
+    return step[2] == 1 && (kernel[1] == 1 || step[1] == kernel[2]);
+}
+
+static bool kernel_dense(const dsc_int *kernel, const dsc_int *step)
+{
+    return slice_dense(kernel, step) && (kernel[0] == 1 || step[0] == kernel[1] * kernel[2]);
+}
+
+/* Of one plane and summand: kernels are mostly dense, and then a single row. */
+static bool kernel_finite(const dsc_int *kernel, const dsc_int *step, const real *taps)
+{
+    const bool rows_dense = slice_dense(kernel, step), dense = kernel_dense(kernel, step);
+    const dsc_int rows = rows_dense ? 1 : kernel[1], count = dense ? kernel[0] * kernel[1] * kernel[2]
+                                                          : rows_dense ? kernel[1] * kernel[2] : kernel[2];
+    for (dsc_int k = 0; k < (dense ? 1 : kernel[0]); ++k)
+        for (dsc_int j = 0; j < rows; ++j)
+            if (!row_finite(taps + k * step[0] + j * step[1], step[2], count))
+                return false;
+    return true;
+}
+
+#endif
