@@ -6,8 +6,9 @@
 
 /* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
  * row), vectors, whether lanes may not exist (see below), whether results are whole lines that are stored past the caches, whether pairs of
- * lanes are complex numbers, and whether the second vector may begin within the first (see depthwise_overlapping.h). */
-typedef struct { int rows, columns, vectors, masked, past, complex, overlaps; } roll_kind;
+ * lanes are complex numbers, whether the second vector may begin within the first (see depthwise_overlapping.h), and whether there may
+ * be several depth taps, up to DEEP_TAPS, where columns are known. */
+typedef struct { int rows, columns, vectors, masked, past, complex, overlaps, deep; } roll_kind;
 
 /* Lanes that do not exist are zero. With finite taps their products are too; else they have to be left out of the products, which takes
  * an instruction each where masks are vectors. */

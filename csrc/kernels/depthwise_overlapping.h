@@ -9,17 +9,21 @@
 
 #if FEW_TILES || defined VECTOR_FREE_MASKS
 #define OVERLAPPING 0
-static tile_function overlapping_function(dsc_int kernel) { (void)kernel; return NULL; }
+static tile_function overlapping_function(dsc_int kernel, bool deep) { (void)kernel, (void)deep; return NULL; }
 #else
 #define OVERLAPPING 1
 #define OVERLAP(K) \
     static __attribute__((noinline)) void overlap_##K(const depthwise_tile *t) \
     { roll_densely(t, (roll_kind){.rows = K, .columns = K, .vectors = 2, .masked = ZEROS, .overlaps = 1}); }
 OVERLAP(3) OVERLAP(5) OVERLAP(7)
-
-static tile_function overlapping_function(dsc_int kernel)
+static __attribute__((noinline)) void overlap_deep_3(const depthwise_tile *t)
 {
-    return kernel == 3 ? overlap_3 : kernel == 5 ? overlap_5 : kernel == 7 ? overlap_7 : NULL;
+    roll_densely(t, (roll_kind){.rows = 3, .columns = 3, .vectors = 2, .masked = ZEROS, .overlaps = 1, .deep = 1});
+}
+
+static tile_function overlapping_function(dsc_int kernel, bool deep)
+{
+    return deep ? kernel == 3 ? overlap_deep_3 : NULL : kernel == 3 ? overlap_3 : kernel == 5 ? overlap_5 : kernel == 7 ? overlap_7 : NULL;
 }
 #endif
 

@@ -24,21 +24,50 @@ typedef struct {
     bool far;                                         /* results are asked for before they are written */
 } phase_tile;
 
-/* What is constant in one of the functions below: phases, row taps, vectors of each phase. */
-typedef struct { int phases, rows, vectors; } phase_kind;
+/* What is constant in one of the functions below: phases, row taps, vectors of each phase; column taps of each, or 0: any, which
+ * are read again for every row. */
+typedef struct { int phases, rows, vectors, columns; } phase_kind;
 
 typedef vec phase_sums[PHASES_MOST][PHASE_ROWS][TILE_VECTORS];
 
+/* What a function that knows its column taps keeps at constant addresses. */
+#define KNOWN_PHASES 2
+#define KNOWN_COLUMNS 2
+typedef struct { near_taps taps[KNOWN_PHASES]; column_edges edges[KNOWN_PHASES][KNOWN_COLUMNS]; } known_taps;
+
 INLINE roll_kind as_roll(const phase_kind k)
 {
-    return (roll_kind){k.rows, 0, k.vectors, 1, 0, 0};
+    return (roll_kind){k.rows, k.columns, k.vectors, k.columns ? NOT_ALL : LEFT_OUT, 0, 0};
+}
+
+/* One depth tap, and as many column taps of each phase as the function knows. */
+INLINE void add_known_phases(const phase_tile *w, const phase_kind k, const int all, const real *x, int first, int last,
+                             const known_taps *known, phase_sums sums)
+{
+    UNROLL
+    for (int phase = 0; phase < k.phases; ++phase) {
+        UNROLL
+        for (int c = 0; c < k.columns; ++c) {
+            const mask *edges = known->edges[phase][c];
+            vec inputs[TILE_VECTORS];
+            load_edges(as_roll(k), x + w->first[phase] + c, edges, inputs);
+            UNROLL
+            for (int i = 0; i < k.rows; ++i)
+                if (all || (i >= first && i <= last))
+                    add_edges(as_roll(k), sums[phase][i], edges, inputs, v_spread(known->taps[phase].tap[i][c]));
+        }
+    }
 }
 
 /* The input row at x into the sums [first, last] of all phases; `all`: of every output that it can feed. */
 INLINE void add_phases(const phase_tile *w, const phase_kind k, const int all, const real *row, int first, int last,
-                       column_edges *edges, phase_sums sums)
+                       column_edges *edges, const known_taps *known, phase_sums sums)
 {
     const depthwise_tile *t = &w->tile;
+    if (k.columns) {
+        add_known_phases(w, k, all, row, first, last, known, sums);
+        return;
+    }
     for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
         const real *x = row + s.x;
         for (dsc_int c = 0; c < t->column_last; ++c) {
@@ -79,7 +108,7 @@ INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, co
 }
 
 INLINE void roll_phase_plane(const phase_tile *w, const phase_kind k, const epilogue *finish, const mask *stored,
-                             column_edges *edges)
+                             column_edges *edges, known_taps *known)
 {
     const depthwise_tile *t = &w->tile;
     const vec bias = v_spread(*t->bias);
@@ -89,14 +118,17 @@ INLINE void roll_phase_plane(const phase_tile *w, const phase_kind k, const epil
     real *y = t->y - before * t->y_row;
     phase_sums sums;
     UNROLL
-    for (int phase = 0; phase < k.phases; ++phase)
+    for (int phase = 0; phase < k.phases; ++phase) {
+        if (k.columns)
+            gather_taps_near(t, as_roll(k), t->taps + w->taps[phase], &known->taps[phase]);
         start_rolling(as_roll(k), bias, sums[phase]);
+    }
     for (dsc_int r = 0; r < t->rows + before; ++r, x += t->row, y += t->y_row) {
         if (r >= before && r < t->rows && r >= t->row_first && r < t->row_last) {
-            add_phases(w, k, 1, x, 0, 0, edges, sums);
+            add_phases(w, k, 1, x, 0, 0, edges, known, sums);
         } else if (r >= t->row_first && r < t->row_last) {
             int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < before ? (int)r : before;
-            add_phases(w, k, 0, x, first, last, edges, sums);
+            add_phases(w, k, 0, x, first, last, edges, known, sums);
         }
         if (ahead)
             announce_row(y + ahead, 1, k.phases * k.vectors);
@@ -115,17 +147,21 @@ INLINE void roll_phases(const phase_tile *given, const phase_kind k)
     const epilogue finish = *t->finish;
     mask stored[PHASES_MOST];
     column_edges edges[PHASE_COLUMNS];
+    known_taps known;
     for (int i = 0; i < k.phases; ++i)
         stored[i] = v_mask(0, w.outputs - (k.phases * (k.vectors - 1) + i) * LANES);
     for (dsc_int c = 0; c < t->column_last; ++c)
         find_edges(t, (k.vectors - 1) * LANES, c, edges[c]);
+    for (int phase = 0; k.columns && phase < k.phases; ++phase)
+        for (int c = 0; c < k.columns; ++c)
+            memcpy(known.edges[phase][c], edges[w.first[phase] + c], sizeof edges[0]);
     for (dsc_int plane = 0; plane < t->planes; ++plane, next_plane(t))
-        roll_phase_plane(&w, k, &finish, stored, edges);
+        roll_phase_plane(&w, k, &finish, stored, edges, &known);
 }
 
 typedef void (*phase_function)(const phase_tile *);
 
-#define PHASE_TILE(S, KH, V) static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V}); }
+#define PHASE_TILE(S, KH, V) static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V, 0}); }
 #define PHASE_TILES(KH) PHASE_TILE(2, KH, 1) PHASE_TILE(2, KH, 2)
 #define PHASE_ENTRIES(KH) {phases_2_##KH##_1, phases_2_##KH##_2}
 
@@ -140,6 +176,20 @@ static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTO
     [3] = {{phases_3_1_1}, {phases_3_2_1}},
     [4] = {{phases_4_1_1}, {phases_4_2_1}},
 };
+#endif
+
+/* Of 4 x 4 taps and stride 2, those of the most frequent kernel. */
+#if FEW_TILES || defined VECTOR_FREE_MASKS
+static phase_function known_phases(const phase_tile *w, dsc_int vectors) { (void)w, (void)vectors; return NULL; }
+#else
+static __attribute__((noinline)) void phases_two_by_two(const phase_tile *t) { roll_phases(t, (phase_kind){2, 2, 2, 2}); }
+
+static phase_function known_phases(const phase_tile *w, dsc_int phases)
+{
+    const depthwise_tile *t = &w->tile;
+    const bool two = phases == 2 && t->kernel_rows == 2 && w->last[0] - w->first[0] == 2 && w->last[1] - w->first[1] == 2;
+    return two && t->summands == 1 && t->depth_first == 0 && t->depth_last == 1 && t->finite ? phases_two_by_two : NULL;
+}
 #endif
 
 /* The windows of all phases of the columns, one after the other. */
@@ -179,7 +229,7 @@ static void run_phase_columns(const plane_region *r, const phase_windows *all, d
                               const real *x, real *y)
 {
     depthwise_tile *t = &w->tile;
-    const phase_function *functions = phase_table[all->count][t->kernel_rows - 1];
+    const phase_function *functions = phase_table[all->count][t->kernel_rows - 1], known = known_phases(w, all->count);
     for (dsc_int done = 0; done < r->columns; done += t->width) {
         dsc_int left = r->columns - done, vectors = at_most(divide_up(left, LANES), functions[1] ? PHASE_VECTORS : 1);
         t->width = at_most(left, vectors * LANES);
@@ -187,8 +237,19 @@ static void run_phase_columns(const plane_region *r, const phase_windows *all, d
         w->outputs = at_most(all->count * t->width, outputs - all->count * done);
         t->x = x + done;
         t->y = y + all->count * done;
-        functions[vectors - 1](w);
+        (known && vectors == 2 ? known : functions[vectors - 1])(w);
     }
+}
+
+static bool phases_finite(const plane_region *r, const phase_windows *all, const dsc_int *taps)
+{
+    for (int i = 0; i < all->count; ++i) {
+        plane_region each = *r;
+        each.e = &all->window[i].e, each.taps += taps[i];
+        if (!taps_finite(&each))
+            return false;
+    }
+    return true;
 }
 
 /* `r`: of the first of the windows; `tap_column`: the step between the column taps of the call. */
@@ -209,6 +270,7 @@ static void depthwise_phases(const plane_region *r, const phase_windows *all, ds
         outputs += each->count[2];
     }
     t->column_last = before + after;
+    t->finite = NOT_ALL == ZEROS && phases_finite(r, all, w.taps);
     t->slice = e->dilation[0] * r->x_step[0];
     t->row = apart * r->x_step[1];
     t->y_row = r->y_row * apart;

@@ -174,7 +174,8 @@ static tile_function set_overlapping(const plane_region *r, const plane_source *
                                      tile_function overlaps)
 {
     const dsc_int left = r->columns - next, begin = r->column - r->e->low[2];
-    const bool single = next > 0 && left <= LANES, three = rolling == ROLLING_3_3;
+    const bool three = rolling == ROLLING_3_3, deep = rolling == ROLLING_3;
+    const bool single = next > 0 && left <= LANES && !deep;   /* where a tile of one vector knows its columns */
     dsc_int done = single ? next : at_most(next, at_least(r->columns - 2 * LANES, 0));
     t->width = at_most(r->columns - done, 2 * LANES), t->second = t->width - LANES;
     set_columns(r, t, begin + done, true);
@@ -192,8 +193,10 @@ static tile_function set_overlapping(const plane_region *r, const plane_source *
 /* All columns of a region by such tiles, if rows are long enough and there is a function for the kernel. */
 static bool run_overlapping(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
 {
-    const bool square = !t->turn && (rolling == ROLLING_3_3 || rolling == ROLLING_5_5 || rolling == ROLLING_7_7);
-    const tile_function overlaps = overlapping_function(t->kernel_rows);
+    const dsc_int *kernel = r->e->kernel;
+    const bool deep = rolling == ROLLING_3 && kernel[2] == 3 && kernel[0] <= DEEP_TAPS && t->summands == 1;
+    const bool square = !t->turn && (rolling == ROLLING_3_3 || rolling == ROLLING_5_5 || rolling == ROLLING_7_7 || deep);
+    const tile_function overlaps = overlapping_function(t->kernel_rows, deep);
     if (!overlaps || !square || !t->finite || r->columns <= LANES || !rolls_densely(t, t->kernel_rows))
         return false;
     for (dsc_int next = 0; next < r->columns; next = (t->y - y) + t->width) {
@@ -379,7 +382,7 @@ static void depthwise_strips(const plane_region *r, const dsc_plan *plan, real *
         t.depth_first = 0, t.depth_last = e->kernel[0];
     t.slice = plan->strip_rows * plan->strip_pitch;
     t.phases = shape.phases, t.phase_pitch = shape.phase_pitch;
-    t.x_summand = e->kernel[0] * t.slice;
+    t.x_summand = e->kernel[0] * t.slice, t.finite = true;
     for (dsc_int m = 0; m < r->summands; ++m)
         fill_region_strips(r, plan, &t, top, (r->rows - 1) * e->stride[1] + (e->kernel[1] - 1) * e->dilation[1] + 1, &shape,
                            summand_of(r, m), strips + m * t.x_summand);

@@ -10,6 +10,7 @@
 #define ROLLING_ROWS 7
 #define AHEAD 6              /* rows that are asked for before they are needed */
 #define ROLLING_COLUMNS 16   /* most column taps */
+#define DEEP_TAPS 3          /* most depth taps of the tiles that know their column taps */
 #define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
 #define PLANE_FAR (256 << 10)    /* ... beyond which the second-level cache does not hold two and their results */
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
@@ -26,11 +27,11 @@ INLINE void gather_taps_near(const depthwise_tile *t, const roll_kind k, const r
 }
 
 /* Those of a tile: in registers if there are few. */
-typedef struct { vec resident[ROLLING_RESIDENT][ROLLING_RESIDENT]; near_taps near[2]; } kernel_taps;
+typedef struct { vec resident[ROLLING_RESIDENT][ROLLING_RESIDENT]; near_taps near[DEEP_TAPS]; } kernel_taps;
 
-INLINE bool taps_resident(const roll_kind k) { return k.columns <= ROLLING_RESIDENT && !k.complex; }
+INLINE bool taps_resident(const roll_kind k) { return k.columns <= ROLLING_RESIDENT && !k.complex && !k.deep; }
 
-INLINE vec kernel_tap(const roll_kind k, const kernel_taps *taps, const int part, const int i, const int c)
+INLINE vec kernel_tap(const roll_kind k, const kernel_taps *taps, const dsc_int part, const int i, const int c)
 {
     return taps_resident(k) ? taps->resident[i][c] : v_spread(taps->near[part].tap[i][c]);
 }
@@ -72,7 +73,7 @@ INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, 
     }
 }
 
-INLINE void add_kernel_taps(const roll_kind k, const int all, const kernel_taps *taps, const int part, const int c, int first,
+INLINE void add_kernel_taps(const roll_kind k, const int all, const kernel_taps *taps, const dsc_int part, const int c, int first,
                             int last, const mask *edges, const vec *inputs, vec (*sums)[TILE_VECTORS])
 {
     UNROLL
@@ -83,7 +84,7 @@ INLINE void add_kernel_taps(const roll_kind k, const int all, const kernel_taps 
 
 /* The same for one depth tap and a known number of column taps. */
 INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
-                              column_edges *edges, const kernel_taps *taps, vec (*sums)[TILE_VECTORS])
+                              column_edges *edges, const kernel_taps *taps, const dsc_int depth, vec (*sums)[TILE_VECTORS])
 {
     UNROLL
     for (int c = 0; c < k.columns; ++c) {
@@ -92,7 +93,7 @@ INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const 
             load_overlapping(k, row + c * t->dilation, t->second, c, edges[c], inputs);
         else
             load_edges(k, row + c * t->dilation, edges[c], inputs);
-        add_kernel_taps(k, all, taps, 0, c, first, last, edges[c], inputs, sums);
+        add_kernel_taps(k, all, taps, depth, c, first, last, edges[c], inputs, sums);
         if (k.complex) {
             turn_inputs(k, t->turn, inputs);
             add_kernel_taps(k, all, taps, 1, c, first, last, edges[c], inputs, sums);
@@ -103,8 +104,11 @@ INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const 
 INLINE void roll_any_row(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
                          column_edges *edges, const kernel_taps *taps, vec (*sums)[TILE_VECTORS])
 {
-    if (k.columns)
-        roll_row_resident(t, k, all, row, first, last, edges, taps, sums);
+    if (k.deep)
+        for (dsc_int depth = t->depth_first; depth < t->depth_last; ++depth)
+            roll_row_resident(t, k, all, row + depth * t->slice, first, last, edges, taps, depth, sums);
+    else if (k.columns)
+        roll_row_resident(t, k, all, row, first, last, edges, taps, 0, sums);
     else
         roll_row(t, k, all, row, first, last, edges, sums);
 }
@@ -144,6 +148,8 @@ INLINE void read_taps(const depthwise_tile *t, const roll_kind k, kernel_taps *t
     if (!taps_resident(k)) {
         for (int part = 0; part <= k.complex; ++part)
             gather_taps_near(t, k, t->taps + part, &taps->near[part]);
+        for (dsc_int depth = 1; k.deep && depth < t->depth_last; ++depth)
+            gather_taps_near(t, k, t->taps + depth * t->tap_depth, &taps->near[depth]);
         return;
     }
     UNROLL
@@ -270,7 +276,7 @@ INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, epilogu
         shift_sums(k, bias, sums);
     }
     dsc_int left = t->rows - before;
-    for (; k.overlaps && k.rows == 3 && left >= 3; left -= 3) {
+    for (; k.overlaps && !k.deep && k.rows == 3 && left >= 3; left -= 3) {
         UNROLL
         for (int r = 0; r < 3; ++r, x += t->row, y += t->y_row)
             roll_dense_row(t, k, finish, far, stored, bias, x, y, edges, &taps, sums);
@@ -340,10 +346,13 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ROLL_BOTH(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V, any)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V}
 #else
-#define ROLL_BOTH(KH, KW, V, any) \
-    ROLL_EITHER(KH, KW, V, ALL_EXIST, roll_##KH##_##KW##_##V, any) \
-    ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
-#define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V##_edges}
+/* Single vectors without borders are rare. */
+#define ROLL_BOTH(KH, KW, V, any) ROLL_BOTH_##V(KH, KW, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
+#define ROLL_BOTH_1(KH, KW, any)
+#define ROLL_BOTH_2(KH, KW, any) ROLL_EITHER(KH, KW, 2, ALL_EXIST, roll_##KH##_##KW##_2, any)
+#define ROLL_ENTRY(KH, KW, V) ROLL_ENTRY_##V(KH, KW)
+#define ROLL_ENTRY_1(KH, KW) {roll_##KH##_##KW##_1_edges, roll_##KH##_##KW##_1_edges}
+#define ROLL_ENTRY_2(KH, KW) {roll_##KH##_##KW##_2, roll_##KH##_##KW##_2_edges}
 #endif
 
 #if TILE_VECTORS == 4
@@ -357,7 +366,7 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ROLL_ENTRIES(KH, KW) {ROLL_ENTRY(KH, KW, 1), ROLL_ENTRY(KH, KW, 2)}
 #endif
 
-/* Where square kernels have tiles of their own, what remains of so many rows is rare. */
+/* Where square kernels have tiles of their own, what remains is rare. */
 #if TILE_VECTORS == 4
 #define ROLLS_LARGE(KH) ROLLS(KH, 0)
 #define LARGE_ENTRIES(KH) ROLL_ENTRIES(KH, 0)
@@ -372,9 +381,7 @@ static const tile_function roll_past = NULL;
 #else
 static __attribute__((noinline)) void roll_past(const depthwise_tile *t) { roll_densely(t, (roll_kind){3, 3, TILE_VECTORS, 1, 1, 0}); }
 #endif
-
 ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS_LARGE(5) ROLLS_LARGE(7)
-
 /* Large square kernels, whole rows of taps unrolled: one vector, where tiles of two do not overlap. Others of so many rows are rare. */
 #if FEW_TILES
 #define ROLL_SQUARE(K)

@@ -13,7 +13,7 @@
 #define WAYS 4             /* ... which holds at least so many lines beside others */
 #define FEW_PIXELS 256     /* that are rows of the product, and are transposed, in a planar tile */
 #define SQUARE_REALS (FEW_PIXELS * MIX_VECTORS * LANES + 2 * MIXING_MOST)   /* ... or the factors of pixels beyond whole vectors */
-#define TRANSPOSING 4      /* pixels whose products take the time of transposing the weights ... */
+#define TRANSPOSING (VECTOR_REGISTERS >= 32 ? 4 : 8)   /* pixels whose products take the time of transposing the weights ... */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
