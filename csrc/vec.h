@@ -168,6 +168,12 @@ INLINE vec v_shift_3(vec a, vec b) { return SHUFFLE(a, b, FROM_3); }
 #include "isa/generic_mask.h"
 #endif
 
+#ifndef V_LOOSE
+INLINE vec v_even_loose(vec a, vec b) { return v_even(a, b); }
+INLINE vec v_odd_loose(vec a, vec b) { return v_odd(a, b); }
+INLINE vec v_tight(vec v) { return v; }
+#endif
+
 /* All lanes, or those of the mask where `tail` says that there are no more. */
 INLINE vec v_load_lanes(const real *p, const int tail, mask m)
 {

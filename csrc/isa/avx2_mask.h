@@ -59,6 +59,17 @@ static inline __attribute__((always_inline)) void v_store_start(real *p, vec v, 
 }
 #define V_STORES_START
 
+/* The even and the odd elements of two vectors, one instruction each, in another order, which v_tight undoes. */
+#define V_LOOSE
+#if REAL_BITS == 32
+static inline vec v_even_loose(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0x88); }
+static inline vec v_odd_loose(vec a, vec b) { return _mm256_shuffle_ps(a, b, 0xdd); }
+#else
+static inline vec v_even_loose(vec a, vec b) { return _mm256_unpacklo_pd(a, b); }
+static inline vec v_odd_loose(vec a, vec b) { return _mm256_unpackhi_pd(a, b); }
+#endif
+static inline vec v_tight(vec v) { return (vec)_mm256_permute4x64_pd((__m256d)v, 0xd8); }
+
 static inline vec v_add_product_masked(vec sum, vec a, vec b, mask m)
 {
     return sum + a * (vec)((ivec)b & m);

@@ -11,6 +11,15 @@
 #define HALVED_VECTORS 2
 #define HALVED_LOADS (2 * HALVED_VECTORS + 1)   /* of a row: the vectors of a tile, and what its last lanes need beyond */
 
+/* Square kernels: is every pair of column taps loaded by itself? Where shifting across lanes takes two instructions, a vector, that is
+ * less, in an order of lanes that results alone are brought out of. */
+#ifdef V_LOOSE
+#define PAIRS_APART 1
+#else
+#define PAIRS_APART 0
+#endif
+#define PAIRS_MOST (ROLLING_ROWS / 2 + 1)
+
 /* A row of a tile, its even and its odd elements; in [vectors] the lanes that follow. */
 typedef struct { vec even[HALVED_VECTORS + 1], odd[HALVED_VECTORS + 1]; } halved_row;
 
@@ -144,8 +153,9 @@ INLINE void halve_plane(const depthwise_tile *t, const roll_kind k, bool far, co
 
 INLINE void find_pairs(const depthwise_tile *t, const roll_kind k, column_pairs *pairs)
 {
-    const dsc_int taps = k.columns ? k.columns : 2, high = 2 * t->width + taps - 2;
-    for (dsc_int c = 0; c < t->column_last && (c == 0 || !k.columns); c += 2)
+    const bool once = k.columns && !PAIRS_APART;
+    const dsc_int columns = k.columns ? k.columns : t->column_last, high = 2 * t->width + (once ? k.columns - 2 : 0);
+    for (dsc_int c = 0; c < (once ? 1 : columns); c += 2)
         for (int i = 0; i < HALVED_LOADS; ++i)
             pairs[c / 2][i] = v_mask(t->inside_low - c - i * LANES, at_most(t->inside_high - c, high) - i * LANES);
 }
@@ -175,17 +185,58 @@ static bool halves_densely(const depthwise_tile *t, dsc_int kernel_rows)
            t->summands == 1 && t->depth_last - t->depth_first == 1;
 }
 
+/* The even or the odd lanes of a pair of column taps into the sums. */
+INLINE void add_loose(const roll_kind k, const int phase, const int all, const int c, const vec *inputs, const near_taps *taps,
+                      int first, int last, vec (*sums)[TILE_VECTORS])
+{
+    UNROLL
+    for (int i = 0; 2 * i + phase < k.rows; ++i)
+        if (all || (i >= first && i <= last))
+            add_row(sums[i], k.vectors, 0, NULL, inputs, v_spread(taps->tap[2 * i + phase][c]));
+}
+
+INLINE void add_pairs_apart(const roll_kind k, const int phase, const int all, const real *x, int first, int last,
+                            const column_pairs *pairs, const near_taps *taps, vec (*sums)[TILE_VECTORS])
+{
+    UNROLL
+    for (int c = 0; c < k.columns; c += 2) {
+        vec even[HALVED_VECTORS], odd[HALVED_VECTORS];
+        UNROLL
+        for (int v = 0; v < k.vectors; ++v) {
+            const real *p = x + c + 2 * v * LANES;
+            const vec low = k.masked ? v_load_masked(p, pairs[c / 2][2 * v]) : v_load(p);
+            const vec high = k.masked ? v_load_masked(p + LANES, pairs[c / 2][2 * v + 1]) : v_load(p + LANES);
+            even[v] = v_even_loose(low, high), odd[v] = v_odd_loose(low, high);
+        }
+        add_loose(k, phase, all, c, even, taps, first, last, sums);
+        if (c + 1 < k.columns)
+            add_loose(k, phase, all, c + 1, odd, taps, first, last, sums);
+    }
+}
+
 INLINE void halve_dense_row(const depthwise_tile *t, const roll_kind k, const int phase, const int all, const real *x, int first,
-                            int last, const mask *masks, const near_taps *taps, vec (*sums)[TILE_VECTORS])
+                            int last, const column_pairs *masks, const near_taps *taps, vec (*sums)[TILE_VECTORS])
 {
     halved_row row;
-    load_halves(k, x + phase * t->row, masks, &row);
+    if (PAIRS_APART) {
+        add_pairs_apart(k, phase, all, x + phase * t->row, first, last, masks, taps, sums);
+        return;
+    }
+    load_halves(k, x + phase * t->row, *masks, &row);
     add_halves(k, phase, all, &row, taps, first, last, sums);
+}
+
+INLINE void store_halved(const roll_kind k, const epilogue *finish, real *y, mask stored, vec *sums)
+{
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v)
+        sums[v] = PAIRS_APART ? v_tight(sums[v]) : sums[v];
+    store_dense(k, finish, y, stored, sums);
 }
 
 /* See roll_dense_plane. */
 INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const epilogue *finish, bool far, mask stored,
-                              const mask *masks)
+                              const column_pairs *masks)
 {
     const int before = live_halved(k) - 1;
     const tap_slice slice = first_slice(t);
@@ -212,7 +263,7 @@ INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const 
         }
         halve_dense_row(t, k, 0, 1, x, 0, 0, masks, &taps, sums);
         halve_dense_row(t, k, 1, 1, x, 0, 0, masks, &taps, sums);
-        store_dense(k, finish, y, stored, sums[before]);
+        store_halved(k, finish, y, stored, sums[before]);
         shift_halved(k, bias, sums);
     }
     UNROLL
@@ -221,7 +272,7 @@ INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const 
             halve_dense_row(t, k, 0, 0, x, step + 1, before, masks, &taps, sums);
         if (2 * (t->rows + step) + 1 < t->row_last)
             halve_dense_row(t, k, 1, 0, x, step + 1, before, masks, &taps, sums);
-        store_dense(k, finish, y, stored, sums[before]);
+        store_halved(k, finish, y, stored, sums[before]);
         shift_halved(k, bias, sums);
     }
 }
@@ -232,11 +283,12 @@ INLINE void halve_densely(const depthwise_tile *tile, const roll_kind k)
     const epilogue finish = *t.finish;
     const mask stored = v_mask(0, t.width - (k.vectors - 1) * LANES);
     const bool far = is_far(&t);
-    column_pairs masks;
-    find_pairs(&t, k, &masks);
+    column_pairs masks[PAIRS_MOST];
+    if (k.masked)
+        find_pairs(&t, k, masks);
     UNROLL
-    for (int i = 0; i < 2 * k.vectors + 1; ++i)
-        MASK_KEEP(masks[i]);
+    for (int i = 0; !PAIRS_APART && i < 2 * k.vectors + 1; ++i)
+        MASK_KEEP(masks[0][i]);
     for (dsc_int plane = 0; plane < t.planes; ++plane, next_plane(&t))
         halve_dense_plane(&t, k, &finish, far, stored, masks);
 }
@@ -251,10 +303,18 @@ INLINE void halve_densely(const depthwise_tile *tile, const roll_kind k)
     static __attribute__((noinline)) void halve_##K##_##V(const depthwise_tile *t) { halve_densely(t, (roll_kind){K, K, V, 1, 0, 0}); }
 #define HALVE(K) HALVE_ANY(K) HALVE_SQUARE(K, 1) HALVE_SQUARE(K, 2)
 HALVE(3) HALVE(5) HALVE(7)
+#if PAIRS_APART
+static __attribute__((noinline)) void halve_3_2_inside(const depthwise_tile *t) { halve_densely(t, (roll_kind){3, 3, 2, 0, 0, 0}); }
+#else
+#define halve_3_2_inside halve_3_2
+#endif
 
 /* A kernel that is not square, or a tile that is not dense, takes a vector at a time. */
 #define HALVE_ANY_ENTRIES(K) {{halve_##K##_any, halve_##K##_any}}
-#define HALVE_ENTRIES(K) {{halve_##K##_1, halve_##K##_1}, {halve_##K##_2, halve_##K##_2}}
+#define HALVE_ENTRIES(K) {{halve_##K##_1, halve_##K##_1}, {HALVE_INSIDE_##K, halve_##K##_2}}
+#define HALVE_INSIDE_3 halve_3_2_inside
+#define HALVE_INSIDE_5 halve_5_2
+#define HALVE_INSIDE_7 halve_7_2
 #endif
 
 #endif

@@ -113,12 +113,14 @@ INLINE void roll_any_row(const depthwise_tile *t, const roll_kind k, const int a
         roll_row(t, k, all, row, first, last, edges, sums);
 }
 
-/* A tile runs down its columns, which the memory does not foresee: ask for what it will need, see look_ahead. */
+/* A tile runs down its columns, which the memory does not foresee: ask for what it will need, see look_ahead. Where vectors are parts
+ * of lines, for the ends of lines: the tile before has read what precedes them. */
 INLINE void announce_row(const real *p, const int written, const int V)
 {
+    const int line = LINE_BYTES / VECTOR_BYTES;
     UNROLL
-    for (int v = 0; v < V; ++v)
-        __builtin_prefetch(p + v * LANES, written);
+    for (int v = 0; v < V; v += line)
+        __builtin_prefetch(line == 1 ? p + v * LANES : p + (v + line < V ? v + line : V) * LANES - 1, written);
 }
 
 /* The sums of an output are complete: those of the next follow. */
@@ -242,10 +244,7 @@ INLINE void store_rolled(const depthwise_tile *t, const roll_kind k, const epilo
 INLINE void roll_dense_row(const depthwise_tile *t, const roll_kind k, epilogue *finish, bool far, mask stored, vec bias,
                            const real *x, real *y, column_edges *edges, const kernel_taps *taps, vec (*sums)[TILE_VECTORS])
 {
-    if (far && k.overlaps) {
-        __builtin_prefetch(x + t->x_ahead + 2 * LANES - 1, 0);
-        __builtin_prefetch(y + t->y_ahead + 2 * LANES - 1, 1);
-    } else if (far) {
+    if (far) {
         announce_row(x + t->x_ahead, 0, k.vectors);
         if (!k.past)
             announce_row(y + t->y_ahead, 1, k.vectors);
