@@ -17,6 +17,7 @@ CALL_SECONDS = 2e-6
 # Smaller copies measure the call of the copy, not the memory.
 SMALLEST_COPY = 1 << 18
 DRAM_COPY = 1 << 28
+PAGE = 4096
 # Bytes, where the system does not tell them.
 USUAL_CACHES = {2: 1 << 20, 3: 32 << 20}
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -44,13 +45,20 @@ def fma_peak(threads, seconds=0.1, tries=5):
     return max(_in_threads(threads, work) for _ in range(tries))
 
 
+def _half_a_page_apart(source):
+    """An array like `source`. Where one begins just after the other, modulo pages, some copy far slower."""
+    room = np.zeros(source.size + PAGE, source.dtype)
+    skipped = (PAGE // 2 + source.ctypes.data - room.ctypes.data) % PAGE
+    return room[skipped : skipped + source.size]
+
+
 def copy_bandwidth(footprint, threads, seconds=0.05):
     """Bytes read plus bytes written per second, over buffers of `footprint` bytes in all."""
     size = max(footprint, SMALLEST_COPY) // (2 * threads)
 
     def work(barrier):
         source = np.ones(size, np.uint8)
-        target = np.zeros(size, np.uint8)
+        target = _half_a_page_apart(source)
         np.copyto(target, source)
         fastest = np.inf
         barrier.wait()

@@ -82,8 +82,8 @@ BUGS = [
     Bug(
         "last pixel dropped",
         TILE,
-        "v_store_masked(target, sum, v_mask(0, left))",
-        "v_store_masked(target, sum, v_mask(0, left - 1))",
+        "v_store_first(target, sum, left)",
+        "v_store_first(target, sum, left - 1)",
     ),
     # the baseline pads strips: borders of rolling tiles are those of the other sets
     Bug("rolling skips a border row", ROLLING, "if (r >= t->row_first)", "if (r > t->row_first)", isa="avx2"),
@@ -238,8 +238,8 @@ BUGS = [
     Bug(
         "last columns not repeated",
         SEPARABLE,
-        "source + i, m->width - i, target, whole",
-        "source, m->width - i, target, whole",
+        "copy_padded(source, count, block, whole)",
+        "copy_padded(source, count - (count > 1), block, whole)",
     ),
     Bug(
         "packed weights: the second half of a block read as the first",
@@ -279,6 +279,46 @@ BUGS = [
         "if (0)\n            transpose(y",
     ),
     Bug("depth and band swapped", "kernels/walk.h", "c.depth = item % c.depths", "c.depth = item % c.bands"),
+    Bug(
+        "the second of overlapping vectors reads on",
+        "kernels/depthwise_edges.h",
+        "x[1] = column > k.columns / 2 ?",
+        "x[1] = column > k.columns ?",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "overlapping vectors: the border is said to end within the first",
+        "kernels/depthwise_overlapping.h",
+        "t->inside_low <= at_most(t->second, middle)",
+        "t->inside_low <= middle",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "depth taps of another slice",
+        ROLLING,
+        "t->taps + depth * t->tap_depth, &taps->near[depth]",
+        "t->taps, &taps->near[depth]",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "the blocks of a run begin a vector late",
+        "kernels/pointwise_loop.h",
+        "mix_run(t, R, V, Q, b, run * V * LANES)",
+        "mix_run(t, R, V, Q, b, run * LANES)",
+        isa="avx2",
+        ops=("pointwise_conv",),
+    ),
+    Bug(
+        "pairs of column taps: masks of the first",
+        HALVING,
+        "pairs[c / 2][2 * v + 1]) : v_load(p + LANES)",
+        "pairs[0][2 * v + 1]) : v_load(p + LANES)",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
     # ---- one kernel set, the Python side, threads
     Bug(
         "one lane too many",

@@ -217,6 +217,50 @@ def test_rolling_rows(isa, kernel):
             check("depthwise_conv2d", x, w, padding="same", dilation=rate)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_overlapping_vectors(isa, kernel, dtype):
+    """Every width up to five vectors, borders on any lane; nothing is written beside the result."""
+    rng = np.random.default_rng(kernel)
+    for width in range(kernel, 41):
+        for padding, rate in ((0, 1), (kernel // 2, 1), (kernel - 1, 1), (kernel, 2), (3 * kernel, 5)):
+            if width + 2 * padding <= (kernel - 1) * rate:
+                continue
+            x, w = integers(rng, 3, 12, width, dtype=dtype), integers(rng, 3, 1, kernel, kernel, dtype=dtype)
+            expected = reference.depthwise_conv2d(x, w, padding=(padding, padding), dilation=rate)
+            room = np.full(expected.size + 16, 99, dtype)
+            out = room[8:-8].reshape(expected.shape)
+            ds.depthwise_conv2d(x, w, padding=(padding, padding), dilation=rate, out=out)
+            np.testing.assert_array_equal(out, expected, err_msg=f"{width=}, {padding=}, {rate=}")
+            assert (room[:8] == 99).all() and (room[-8:] == 99).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_deep_kernels(isa, depth):
+    """3 x 3 taps in one to four slices, of which some lie outside."""
+    rng = np.random.default_rng(depth)
+    for width in (5, 14, 28, 33):
+        for slices in (1, 2, 3, 4):
+            x, w = integers(rng, 3, depth, 9, width), integers(rng, 3, 1, slices, 3, 3)
+            check("depthwise_conv3d", x, w, padding=(slices - 1, 1, 1))
+            check("depthwise_conv3d", x, w, padding=(slices - 1, 2, 2), dilation=(1, 2, 2))
+
+
+@pytest.mark.parametrize("outputs", [90, 96, 100, 200])
+def test_packed_columns(isa, outputs):
+    """From about a hundred outputs on, columns may be copied together first; planes may exceed a panel."""
+    rng = np.random.default_rng(outputs)
+    for channels, shape in ((20, (9, 13)), (300, (14, 14)), (300, (31, 29))):
+        x, w, p = (
+            integers(rng, channels, *shape),
+            integers(rng, channels, 1, 3, 3),
+            integers(rng, outputs, channels),
+        )
+        check("pointwise_conv2d", x, p, activation="relu6")
+        check("separable_conv2d", x, w, p, padding="same")
+        check("separable_conv2d", x, w, p, padding=1, stride=2)
+
+
 @pytest.mark.parametrize("channels", [20, 300, 1100])
 def test_few_pixels(isa, channels):
     """Outputs as lanes, in several blocks of channels."""
@@ -422,7 +466,7 @@ def test_single_pixels(isa, dtype):
 def test_tap_that_is_not_finite(isa, value):
     """It meets what exists and no padded zero, in its own channel only, whatever shares its tile."""
     rng = np.random.default_rng(3)
-    for width, stride in ((7, 1), (14, 2), (40, 2), (14, 3)):
+    for width, stride in ((7, 1), (14, 1), (37, 1), (14, 2), (40, 2), (14, 3)):
         x, w = integers(rng, 9, 13, width) + np.float32(0.5), integers(rng, 9, 1, 3, 3)
         w[4, 0, 0, 2] = value
         check("depthwise_conv2d", x, w, padding=1, stride=stride)

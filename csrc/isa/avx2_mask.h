@@ -27,7 +27,7 @@ static inline vec v_load_masked(const real *p, mask m) { return X86(maskload)(p,
 static inline void v_store_masked(real *p, vec v, mask m) { X86(maskstore)(p, (__m256i)m, v); }
 static inline void v_store_past(real *p, vec v) { X86(stream)(p, v); }
 
-/* The first lanes of a mask of nothing else, in halves, quarters, ...: a store by a mask takes a dozen cycles on some processors. */
+/* The first lanes, of which the mask consists, in halves, quarters, ...: stores by masks take a dozen cycles on some processors. */
 static inline __attribute__((always_inline)) void v_store_start(real *p, vec v, mask m)
 {
     int lanes = X86(movemask)((vec)m);

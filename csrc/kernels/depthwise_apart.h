@@ -48,7 +48,7 @@ INLINE void rows_apart_tile(const depthwise_tile *tile, const roll_kind k)
 
 #define APART(V) \
     static __attribute__((noinline)) void apart_##V(const depthwise_tile *t) \
-    { rows_apart_tile(t, (roll_kind){0, 0, V, !FEW_TILES, 0, 0}); }
+    { rows_apart_tile(t, (roll_kind){.vectors = V, .masked = !FEW_TILES}); }
 APART(1) APART(2)
 #if TILE_VECTORS == 4
 APART(3) APART(4)

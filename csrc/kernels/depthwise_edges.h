@@ -4,14 +4,14 @@
 
 #include "depthwise_tile.h"
 
-/* What is constant in one of the functions below: row taps, column taps that stay in registers (0: any, read again for every
- * row), vectors, whether lanes may not exist (see below), whether results are whole lines that are stored past the caches, whether pairs of
- * lanes are complex numbers, whether the second vector may begin within the first (see depthwise_overlapping.h), and whether there may
- * be several depth taps, up to DEEP_TAPS, where columns are known. */
+/* What is constant in a rolling tile: row taps, column taps that it knows (0: any, read again for every row), vectors, whether
+ * lanes may not exist (see below), whether results are whole lines that are stored past the caches, whether pairs of lanes are complex
+ * numbers, whether the second vector may begin within the first (see depthwise_overlapping.h), and whether there may be several
+ * depth taps, up to DEEP_TAPS, where columns are known. */
 typedef struct { int rows, columns, vectors, masked, past, complex, overlaps, deep; } roll_kind;
 
-/* Lanes that do not exist are zero. With finite taps their products are too; else they have to be left out of the products, which takes
- * an instruction each where masks are vectors. */
+/* Lanes that do not exist are zero. With finite taps their products are too; else they have to be left out of the products, which
+ * takes an instruction each where masks are vectors. */
 enum { ALL_EXIST, LEFT_OUT, ZEROS };
 #ifdef VECTOR_FREE_MASKS
 #define NOT_ALL LEFT_OUT
@@ -47,8 +47,10 @@ INLINE void load_edges(const roll_kind k, const real *p, const mask *edges, vec 
 INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec *x, vec tap)
 {
     UNROLL
-    for (int v = 0; v < k.vectors; ++v)
-        sums[v] = is_edge(k, v) && k.masked == LEFT_OUT ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
+    for (int v = 0; v < k.vectors; ++v) {
+        const bool left_out = is_edge(k, v) && k.masked == LEFT_OUT;
+        sums[v] = left_out ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
+    }
 }
 
 /* The same for two vectors that may overlap: the first meets the left border alone, the second the right one, and neither with the
@@ -59,6 +61,12 @@ INLINE void load_overlapping(const roll_kind k, const real *p, dsc_int second, c
     x[1] = column > k.columns / 2 ? v_load_masked(p + second, edges[1]) : v_load(p + second);
     V_KEEP(x[0]);
     V_KEEP(x[1]);
+}
+
+INLINE void store_overlapping(const epilogue *finish, real *y, dsc_int second, const vec *sums)
+{
+    v_store(y, v_finish(finish, sums[0]));
+    v_store(y + second, v_finish(finish, sums[1]));
 }
 
 #endif

@@ -11,8 +11,8 @@
 #define HALVED_VECTORS 2
 #define HALVED_LOADS (2 * HALVED_VECTORS + 1)   /* of a row: the vectors of a tile, and what its last lanes need beyond */
 
-/* Square kernels: is every pair of column taps loaded by itself? Where shifting across lanes takes two instructions, a vector, that is
- * less, in an order of lanes that results alone are brought out of. */
+/* Square kernels: is every pair of column taps loaded by itself? That is less where shifting across lanes takes two instructions a
+ * vector: lanes stay in an order that only results are brought out of. */
 #ifdef V_LOOSE
 #define PAIRS_APART 1
 #else
@@ -78,7 +78,7 @@ INLINE void add_halves(const roll_kind k, const int phase, const int all, const 
 INLINE void add_column_pairs(const depthwise_tile *t, const roll_kind k, const int phase, const int all, const real *x,
                              const real *taps, int first, int last, const column_pairs *pairs, vec (*sums)[TILE_VECTORS])
 {
-    const roll_kind pair = {k.rows, 2, k.vectors, 1, 0, 0};
+    const roll_kind pair = {.rows = k.rows, .columns = 2, .vectors = k.vectors, .masked = 1};
     for (dsc_int c = 0; c < t->column_last; c += 2) {
         halved_row row;
         load_halves(pair, x + c, pairs[c / 2], &row);
@@ -109,7 +109,7 @@ INLINE int live_halved(const roll_kind k)
 /* The sums of an output are complete: those of the next follow. */
 INLINE void shift_halved(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
 {
-    const roll_kind live = {live_halved(k), k.columns, k.vectors, k.masked, 0, 0};
+    const roll_kind live = {.rows = live_halved(k), .columns = k.columns, .vectors = k.vectors, .masked = k.masked};
     shift_sums(live, bias, sums);
 }
 
@@ -298,13 +298,18 @@ INLINE void halve_densely(const depthwise_tile *tile, const roll_kind k)
 #define HALVE_ENTRIES(K) {{NULL}}
 #else
 #define HALVE_ANY(KH) \
-    static __attribute__((noinline)) void halve_##KH##_any(const depthwise_tile *t) { halve(t, (roll_kind){KH, 0, 1, 1, 0, 0}); }
+    static __attribute__((noinline)) void halve_##KH##_any(const depthwise_tile *t) \
+    { halve(t, (roll_kind){.rows = KH, .vectors = 1, .masked = 1}); }
 #define HALVE_SQUARE(K, V) \
-    static __attribute__((noinline)) void halve_##K##_##V(const depthwise_tile *t) { halve_densely(t, (roll_kind){K, K, V, 1, 0, 0}); }
+    static __attribute__((noinline)) void halve_##K##_##V(const depthwise_tile *t) \
+    { halve_densely(t, (roll_kind){.rows = K, .columns = K, .vectors = V, .masked = 1}); }
 #define HALVE(K) HALVE_ANY(K) HALVE_SQUARE(K, 1) HALVE_SQUARE(K, 2)
 HALVE(3) HALVE(5) HALVE(7)
 #if PAIRS_APART
-static __attribute__((noinline)) void halve_3_2_inside(const depthwise_tile *t) { halve_densely(t, (roll_kind){3, 3, 2, 0, 0, 0}); }
+static __attribute__((noinline)) void halve_3_2_inside(const depthwise_tile *t)
+{
+    halve_densely(t, (roll_kind){.rows = 3, .columns = 3, .vectors = 2});
+}
 #else
 #define halve_3_2_inside halve_3_2
 #endif

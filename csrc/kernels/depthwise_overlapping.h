@@ -1,5 +1,5 @@
-/* Rolling tiles of two vectors, of which the second may begin within the first, for square kernels and rows longer than a vector: no
- * vector ends beyond a row, so that all are stored whole, and all but the outermost lanes exist.
+/* Rolling tiles of two vectors, of which the second may begin within the first, for square kernels and rows longer than a vector:
+ * no vector ends beyond a row, so that all are stored whole, and all but the outermost lanes exist.
  *
  * Lanes outside are zero: all taps must be finite. */
 #ifndef DSCONV_DEPTHWISE_OVERLAPPING_H
@@ -23,7 +23,12 @@ static __attribute__((noinline)) void overlap_deep_3(const depthwise_tile *t)
 
 static tile_function overlapping_function(dsc_int kernel, bool deep)
 {
-    return deep ? kernel == 3 ? overlap_deep_3 : NULL : kernel == 3 ? overlap_3 : kernel == 5 ? overlap_5 : kernel == 7 ? overlap_7 : NULL;
+    switch (kernel) {
+    case 3: return deep ? overlap_deep_3 : overlap_3;
+    case 5: return deep ? NULL : overlap_5;
+    case 7: return deep ? NULL : overlap_7;
+    default: return NULL;
+    }
 }
 #endif
 

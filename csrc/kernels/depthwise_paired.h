@@ -37,7 +37,7 @@ INLINE void add_paired_row(const int K, const int all, const paired_planes *p, d
 INLINE void roll_pair(const depthwise_tile *t, const int K, const epilogue *finish, const paired_planes *p, vec bias,
                       const paired_lanes *lanes, mask stored, vec (*taps)[ROLLING_ROWS])
 {
-    const roll_kind k = {K, K, 1, 1, 0, 0};
+    const roll_kind k = {.rows = K, .columns = K, .vectors = 1, .masked = 1};
     const int before = K - 1;
     dsc_int x = 0, y = 0;
     vec sums[ROLLING_ROWS][TILE_VECTORS];

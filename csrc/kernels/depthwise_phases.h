@@ -37,7 +37,7 @@ typedef struct { near_taps taps[KNOWN_PHASES]; column_edges edges[KNOWN_PHASES][
 
 INLINE roll_kind as_roll(const phase_kind k)
 {
-    return (roll_kind){k.rows, k.columns, k.vectors, k.columns ? NOT_ALL : LEFT_OUT, 0, 0};
+    return (roll_kind){.rows = k.rows, .columns = k.columns, .vectors = k.vectors, .masked = k.columns ? NOT_ALL : LEFT_OUT};
 }
 
 /* One depth tap, and as many column taps of each phase as the function knows. */

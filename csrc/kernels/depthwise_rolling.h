@@ -173,12 +173,6 @@ INLINE void store_dense(const roll_kind k, const epilogue *finish, real *y, mask
     }
 }
 
-INLINE void store_overlapping(const epilogue *finish, real *y, dsc_int second, const vec *sums)
-{
-    v_store(y, v_finish(finish, sums[0]));
-    v_store(y + second, v_finish(finish, sums[1]));
-}
-
 /* Whole lines: they are not read before they are written, and drive out nothing. */
 INLINE void store_past(const roll_kind k, const epilogue *finish, real *y, const vec *sums)
 {
@@ -329,13 +323,14 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ANY_VECTORS 2
 #define ROLL_ANY(KH, KW, V) \
     static __attribute__((noinline)) void roll_##KH##_##KW##_##V##_any(const depthwise_tile *t) \
-    { roll(t, (roll_kind){KH, KW, V, !FEW_TILES, 0, 0}); }
-#define ROLL_DENSE(KH, KW, V, masked, name) \
+    { roll(t, (roll_kind){.rows = KH, .columns = KW, .vectors = V, .masked = !FEW_TILES}); }
+#define ROLL_DENSE(KH, KW, V, lanes, name) \
     static __attribute__((noinline)) void name##_dense(const depthwise_tile *t) \
-    { roll_densely(t, (roll_kind){KH, KW, V, masked, 0, 0}); }
-#define ROLL_EITHER(KH, KW, V, masked, name, any) \
-    ROLL_DENSE(KH, KW, V, masked, name) \
-    static void name(const depthwise_tile *t) { rolls_densely(t, KH) && (masked != ZEROS || t->finite) ? name##_dense(t) : any(t); }
+    { roll_densely(t, (roll_kind){.rows = KH, .columns = KW, .vectors = V, .masked = lanes}); }
+#define ROLL_EITHER(KH, KW, V, lanes, name, any) \
+    ROLL_DENSE(KH, KW, V, lanes, name) \
+    static void name(const depthwise_tile *t) \
+    { rolls_densely(t, KH) && (lanes != ZEROS || t->finite) ? name##_dense(t) : any(t); }
 
 #define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V) ROLL_BOTH(KH, KW, V, roll_##KH##_##KW##_##V##_any)
 #if FEW_TILES
@@ -346,7 +341,8 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V, roll_##KH##_##KW##_##V}
 #else
 /* Single vectors without borders are rare. */
-#define ROLL_BOTH(KH, KW, V, any) ROLL_BOTH_##V(KH, KW, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
+#define ROLL_BOTH(KH, KW, V, any) \
+    ROLL_BOTH_##V(KH, KW, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
 #define ROLL_BOTH_1(KH, KW, any)
 #define ROLL_BOTH_2(KH, KW, any) ROLL_EITHER(KH, KW, 2, ALL_EXIST, roll_##KH##_##KW##_2, any)
 #define ROLL_ENTRY(KH, KW, V) ROLL_ENTRY_##V(KH, KW)
@@ -378,7 +374,10 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #if FEW_TILES
 static const tile_function roll_past = NULL;
 #else
-static __attribute__((noinline)) void roll_past(const depthwise_tile *t) { roll_densely(t, (roll_kind){3, 3, TILE_VECTORS, 1, 1, 0}); }
+static __attribute__((noinline)) void roll_past(const depthwise_tile *t)
+{
+    roll_densely(t, (roll_kind){.rows = 3, .columns = 3, .vectors = TILE_VECTORS, .masked = LEFT_OUT, .past = 1});
+}
 #endif
 ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS_LARGE(5) ROLLS_LARGE(7)
 /* Large square kernels, whole rows of taps unrolled: one vector, where tiles of two do not overlap. Others of so many rows are rare. */

@@ -33,8 +33,8 @@ typedef struct {
     const dsc_problem *problem;
 } mixing_tile;
 
-/* A block of y: rows [row, row + rows), columns [column, column + width) in `vectors` vectors, and `rests` columns more; or `runs` of
- * them one beside the other. */
+/* A block of y: rows [row, row + rows), columns [column, column + width) in `vectors` vectors, and `rests` columns more; or `runs`
+ * of them one beside the other. */
 typedef struct { dsc_int row, rows, column, width, runs; int vectors, rests; real *y; } mixing_block;
 
 /* Sums that are taken up again where they do not lie as whole vectors. Lanes beyond them repeat the last: what is added to
