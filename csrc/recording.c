@@ -215,12 +215,11 @@ PyObject *pack_recording(PyObject *module, PyObject *args)
     packed = packed == Py_None ? pack(table, &call->problem) : Py_NewRef(packed);
     if (!packed || packed == Py_None)
         return packed;
-    if (!table->pack(&call->problem, NULL) || !(call->problem.packed = PyCapsule_GetPointer(packed, PACKED))) {
-        if (PyErr_Occurred())
-            Py_CLEAR(packed);
-        return packed;
-    }
-    call->packed = Py_NewRef(packed), call->table = table;
+    const char *memory = PyCapsule_GetPointer(packed, PACKED);
+    if (!memory)
+        Py_CLEAR(packed);
+    else if (table->pack(&call->problem, NULL))
+        call->problem.packed = memory, call->packed = Py_NewRef(packed), call->table = table;
     return packed;
 }
 
