@@ -5,8 +5,8 @@
 #include "depthwise_tile.h"
 
 /* What is constant in a rolling tile: row taps, column taps that it knows (0: any, read again for every row), vectors, whether
- * lanes may not exist (see below), whether results are whole lines that are stored past the caches, whether pairs of lanes are complex
- * numbers, whether the second vector may begin within the first (see depthwise_overlapping.h), and whether there may be several
+ * lanes may not exist (see below), whether results are whole lines that are stored past the caches, whether pairs of lanes are
+ * complex numbers, whether the second vector may begin within the first (see depthwise_overlapping.h), and whether there may be several
  * depth taps, up to DEEP_TAPS, where columns are known. */
 typedef struct { int rows, columns, vectors, masked, past, complex, overlaps, deep; } roll_kind;
 
@@ -53,7 +53,7 @@ INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec
     }
 }
 
-/* The same for two vectors that may overlap: the first meets the left border alone, the second the right one, and neither with the
+/* The inputs of two vectors that may overlap: the first meets the left border alone, the second the right one, and neither with the
  * column taps beyond the middle. */
 INLINE void load_overlapping(const roll_kind k, const real *p, dsc_int second, const int column, const mask *edges, vec *x)
 {

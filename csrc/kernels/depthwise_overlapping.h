@@ -8,10 +8,8 @@
 #include "depthwise_rolling.h"
 
 #if FEW_TILES || defined VECTOR_FREE_MASKS
-#define OVERLAPPING 0
 static tile_function overlapping_function(dsc_int kernel, bool deep) { (void)kernel, (void)deep; return NULL; }
 #else
-#define OVERLAPPING 1
 #define OVERLAP(K) \
     static __attribute__((noinline)) void overlap_##K(const depthwise_tile *t) \
     { roll_densely(t, (roll_kind){.rows = K, .columns = K, .vectors = 2, .masked = ZEROS, .overlaps = 1}); }
@@ -32,7 +30,7 @@ static tile_function overlapping_function(dsc_int kernel, bool deep)
 }
 #endif
 
-/* Do the borders meet only the lanes for which the tile has masks? `inside`: lanes that exist for the first column tap. */
+/* Do the borders meet only lanes for which the tile has masks? */
 static bool borders_apart(const depthwise_tile *t)
 {
     const dsc_int middle = (t->kernel_rows / 2) * t->dilation, reach = (t->kernel_rows - 1) * t->dilation;

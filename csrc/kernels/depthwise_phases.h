@@ -180,7 +180,7 @@ static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTO
 
 /* Of 4 x 4 taps and stride 2, those of the most frequent kernel. */
 #if FEW_TILES || defined VECTOR_FREE_MASKS
-static phase_function known_phases(const phase_tile *w, dsc_int vectors) { (void)w, (void)vectors; return NULL; }
+static phase_function known_phases(const phase_tile *w, dsc_int phases) { (void)w, (void)phases; return NULL; }
 #else
 static __attribute__((noinline)) void phases_two_by_two(const phase_tile *t) { roll_phases(t, (phase_kind){2, 2, 2, 2}); }
 
