@@ -8,6 +8,7 @@
 
 #define MIXING_MOST 1024   /* channels that one pass sums over; more are summed in fixed blocks of this */
 #define PIXELS_MOST 1024   /* in a tile */
+#define ONCE_BYTES (512 << 10)   /* a panel that is read but once, at most: scratch stays below 1 MiB */
 #define GROUP_BLOCKS 8     /* of columns that are multiplied together, at most */
 #define SETS_BYTES 65536   /* addresses so far apart share a set of the second-level cache ... */
 #define WAYS 4             /* ... which holds at least so many lines beside others */
@@ -207,7 +208,7 @@ static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
     const dsc_int plane = e.out[1] * e.out[2];
     /* A plane that is hardly larger is one tile; where panels are read but once, one that is twice as large. */
-    const bool once = !channels_dense(p) && plan->group >= MIX_PACKS_FROM;
+    const bool once = !channels_dense(p) && plan->group >= MIX_PACKS_FROM && 2 * dsc_panel_bytes() <= ONCE_BYTES;
     pixels = plane <= pixels + pixels / (once ? 1 : 8) ? plane : at_least(pixels, LANES);
     plan_separable_tiles(p, &e, plan, pixels);
     if (p->windows)
