@@ -102,7 +102,7 @@ class BuildKernels(build_ext):
 
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
-SOURCES = ["geometry", "dispatch", "parallel", "signature", "dimensions", "loop", "gufunc", "arithmetic",
+SOURCES = ["geometry", "dispatch", "parallel", "stages", "signature", "dimensions", "loop", "gufunc", "arithmetic",
            "recording", "graph", "module"]
 
 setup(

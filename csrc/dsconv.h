@@ -118,6 +118,13 @@ typedef struct {
     bool (*poll)(void);        /* true: abandon the call; does nothing on threads other than the caller's */
 } dsc_problem;
 
+/* NumPy gives axes of length 1 a step of 0. Steps that are never taken are set as a dense array has them, channels first: they are
+ * read as short rows. */
+void dsc_tidy_map(dsc_map *map, const dsc_int size[3], dsc_int channels);
+
+/* A pointwise convolution does not care where its pixels are: one long row where both arrays allow it. */
+void dsc_collapse_pixels(dsc_problem *p);
+
 /* True once the call is to be abandoned; for use inside long items. */
 static inline bool dsc_stopped(const dsc_problem *p)
 {
@@ -159,6 +166,7 @@ typedef struct {
     dsc_operation operation[DSC_OPERATIONS];
     /* Packs the weights of a pointwise stage, unless `memory` is NULL. Returns the bytes of that, 0: they cannot be. */
     size_t (*pack)(const dsc_problem *, void *memory);
+    bool (*in_stages)(const dsc_problem *);   /* separable: is it to be called by dsc_execute_stages? */
     double (*multiply_adds)(dsc_int rounds);  /* runs about that many multiply-adds, returns how many exactly */
 } dsc_table;
 
@@ -170,9 +178,11 @@ bool dsc_select(const char *name);
 void dsc_dispatch_init(void);
 size_t dsc_panel_bytes(void);                  /* of second-level cache that one thread's panel may fill */
 
-/* parallel.c */
+/* parallel.c, stages.c */
 typedef enum { DSC_DONE, DSC_NO_MEMORY, DSC_STOPPED } dsc_status;
 dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem);
+/* The same for a separable convolution, the depthwise stage to where the results go, the other there in place. */
+dsc_status dsc_execute_stages(const dsc_table *table, const dsc_problem *problem);
 int dsc_get_threads(void);
 void dsc_set_threads(int n);
 double dsc_set_threshold(double work);

@@ -1,6 +1,8 @@
 /* Output sizes and padding. No Python here, so that it can be fuzzed alone. */
 #include "dsconv.h"
 
+#include <string.h>
+
 bool dsc_multiply(dsc_int a, dsc_int b, dsc_int *product)
 {
     return !__builtin_mul_overflow(a, b, product);
@@ -229,4 +231,32 @@ dsc_int dsc_source_index(dsc_int i, dsc_int n, dsc_padding_mode mode)
         i = modulo(i, 2 * (n - 1));
         return i < n ? i : 2 * (n - 1) - i;
     }
+}
+
+void dsc_tidy_map(dsc_map *map, const dsc_int size[3], dsc_int channels)
+{
+    if (channels == 1 && size[2] > 1)
+        map->channel = 0;
+    if (size[2] == 1)
+        map->step[2] = size[1] > 1 ? map->step[1] : 1;
+    if (size[1] == 1)
+        map->step[1] = size[2] * map->step[2];
+}
+
+static bool evenly_spaced(const dsc_map *map, const dsc_int size[3])
+{
+    return !map->data || ((size[1] == 1 || map->step[1] == size[2] * map->step[2]) &&
+            (size[0] == 1 || map->step[0] == size[1] * size[2] * map->step[2]));
+}
+
+void dsc_collapse_pixels(dsc_problem *p)
+{
+    dsc_extent *e = &p->e;
+    if (!evenly_spaced(&p->x, e->in) || !evenly_spaced(&p->y, e->in))
+        return;
+    e->in[2] *= e->in[0] * e->in[1];
+    e->in[0] = e->in[1] = 1;
+    memcpy(e->out, e->in, sizeof e->out);
+    dsc_tidy_map(&p->x, e->in, p->channels);
+    dsc_tidy_map(&p->y, e->out, p->outputs);
 }

@@ -137,9 +137,9 @@ static PyObject *run(dsc_problem *p, int type)
     void *memory = long_rows ? allocate_partial_sums(p, type == NPY_FLOAT ? sizeof(float) : sizeof(double)) : NULL;
     if (long_rows && !memory)
         return NULL;
-    dsc_status status = execute_without_gil(&table->operation[DSC_GRAPH], p);
+    dsc_status status = execute_without_gil(table, DSC_GRAPH, p);
     if (long_rows && status == DSC_DONE)
-        status = execute_without_gil(&table->operation[DSC_LONG_ROWS], p);
+        status = execute_without_gil(table, DSC_LONG_ROWS, p);
     free(memory);
     return outcome(p, status);
 }

@@ -64,7 +64,7 @@ dsc_fit resolve_sizes(const bound *b, const npy_intp *sizes, dsc_extent *e, int 
 
 /* loop.c */
 PyArrayMethod_StridedLoop loop_f16, loop_bf16, loop_f32, loop_f64, loop_c64, loop_c128;
-dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p);
+dsc_status execute_without_gil(const dsc_table *table, int kernel, dsc_problem *p);
 
 /* gufunc.c */
 PyObject *make_gufunc(PyObject *module, PyObject *args);

@@ -45,19 +45,7 @@ static void set_steps(const char *letters, const npy_intp *strides, const char *
         step[axis] = step_along(letters, strides, axes[axis], item);
 }
 
-/* NumPy gives axes of length 1 a step of 0. Steps that are never taken are set as a dense array has them, channels first: they are
- * read as short rows. */
-static void tidy_map(dsc_map *map, const dsc_int size[3], dsc_int channels)
-{
-    if (channels == 1 && size[2] > 1)
-        map->channel = 0;
-    if (size[2] == 1)
-        map->step[2] = size[1] > 1 ? map->step[1] : 1;
-    if (size[1] == 1)
-        map->step[1] = size[2] * map->step[2];
-}
-
-/* ... but as with channels last where the order of summation follows from it: that of one column is that of many. */
+/* Steps that dsc_tidy_map sets, but as with channels last where the order of summation follows from it: that of one column is that of many. */
 static void tidy_last(const bound *b, dsc_problem *p)
 {
     const char *letters = b->letters[X], *column = strchr(letters, input_axes[2]);
@@ -186,25 +174,6 @@ static void turn_to_sums(dsc_problem *p)
     p->taps = (dsc_taps){.data = p->mixing_bias.data, .batch = p->mixing_bias.batch, .channel = p->mixing_bias.step};
 }
 
-static bool evenly_spaced(const dsc_map *map, const dsc_int size[3])
-{
-    return !map->data || ((size[1] == 1 || map->step[1] == size[2] * map->step[2]) &&
-            (size[0] == 1 || map->step[0] == size[1] * size[2] * map->step[2]));
-}
-
-/* A pointwise convolution does not care where its pixels are: one long row where both arrays allow it. */
-static void collapse_pixels(dsc_problem *p)
-{
-    dsc_extent *e = &p->e;
-    if (!evenly_spaced(&p->x, e->in) || !evenly_spaced(&p->y, e->in))
-        return;
-    e->in[2] *= e->in[0] * e->in[1];
-    e->in[0] = e->in[1] = 1;
-    memcpy(e->out, e->in, sizeof e->out);
-    tidy_map(&p->x, e->in, p->channels);
-    tidy_map(&p->y, e->out, p->outputs);
-}
-
 static void read_operands(const bound *b, dsc_problem *p, char *const *data, const npy_intp *sizes,
                           const npy_intp *strides, int item, dsc_images *images)
 {
@@ -231,8 +200,8 @@ static dsc_problem read_problem(const bound *b, char *const *data, const npy_int
     images->axes = 0, images->count = 1;
     set_sizes(b, &p, sizes + 1);
     read_operands(b, &p, data, sizes, strides, s->item, images);
-    tidy_map(&p.x, p.e.in, p.channels);
-    tidy_map(&p.y, p.e.out, p.outputs);
+    dsc_tidy_map(&p.x, p.e.in, p.channels);
+    dsc_tidy_map(&p.y, p.e.out, p.outputs);
     if (b->row->window == CONVOLUTION)
         tidy_last(b, &p);
     if (b->row->output == X)
@@ -243,17 +212,18 @@ static dsc_problem read_problem(const bound *b, char *const *data, const npy_int
         turn_to_sums(&p);
     if (kernel == DSC_POINTWISE || kernel == DSC_POINTWISE_WEIGHTS||
         (kernel == DSC_DEPTHWISE_WEIGHTS && b->row->window == NO_WINDOW))
-        collapse_pixels(&p);
+        dsc_collapse_pixels(&p);
     return p;
 }
 
-dsc_status execute_without_gil(const dsc_operation *operation, dsc_problem *p)
+dsc_status execute_without_gil(const dsc_table *table, int kernel, dsc_problem *p)
 {
     /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
     PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
     p->poll = poll_signals;
     next_poll = dsc_seconds() + POLL_SECONDS;
-    dsc_status status = dsc_execute(operation, p);
+    const bool stages = kernel == DSC_SEPARABLE && table->in_stages(p);
+    dsc_status status = stages ? dsc_execute_stages(table, p) : dsc_execute(&table->operation[kernel], p);
     next_poll = 0;
     if (state)
         PyEval_RestoreThread(state);
@@ -293,7 +263,7 @@ static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy
     if (b->row->kernel == DSC_STANDARD && !has_dense_rows(b, sizes, strides, s->item))
         return refuse_call(PyExc_ValueError, b, "weight must be dense but for its first axis");
     dsc_problem p = read_problem(b, data, sizes, strides, s, &images);
-    dsc_status status = execute_without_gil(&dsc_active(s->type)->operation[b->row->kernel], &p);
+    dsc_status status = execute_without_gil(dsc_active(s->type), b->row->kernel, &p);
     if (status == DSC_DONE)
         record_call(b, s->type, &p);
     if (status != DSC_NO_MEMORY)

@@ -253,7 +253,7 @@ static int replay_call(const recorded_call *call, PyObject *values)
     const dsc_table *table = dsc_active(call->type);
     if (table != call->table)
         p.packed = NULL;
-    dsc_status status = execute_without_gil(&table->operation[call->kernel], &p);
+    dsc_status status = execute_without_gil(table, call->kernel, &p);
     if (status == DSC_NO_MEMORY)
         PyErr_NoMemory();
     return status == DSC_DONE ? 0 : -1;

@@ -13,6 +13,7 @@
 #define MIX_PACKED 1          /* see pointwise_packed.h: blocks of LANES outputs are whole blocks of rows */
 #define MIX_PACKS_FROM PTRDIFF_MAX
 #define MIX_RUNS 0
+#define MIX_STAGES 0
 #define MIX_AHEAD 1           /* what comes next is asked for in the loop, which has instructions to spare */
 #else
 #define MIX_ROWS 6
@@ -21,6 +22,7 @@
 #define MIX_ROWS_FOUR 6
 #define MIX_PACKED 0
 #define MIX_PACKS_FROM 96     /* outputs: reading columns from many pages costs more than to copy them first */
+#define MIX_STAGES 1          /* see in_stages: columns are copied before they are read anyway */
 #define MIX_RUNS 1            /* whole blocks of the same rows are computed in one call */
 #define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif

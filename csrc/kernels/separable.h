@@ -92,7 +92,7 @@ static const char *line_of(const dsc_problem *p, const output_tile *t, const pan
 /* Are they dense, and few enough outputs to be read from there? */
 static bool reads_lines(const dsc_problem *p, const mixing_tile *m)
 {
-    if (p->outputs >= MIX_PACKS_FROM)
+    if (p->outputs >= MIX_PACKS_FROM || in_place(p))
         return false;
     return !is_pointwise(p) || (p->x.step[2] == 1 && rows_stay(m->line, m->depth));
 }
@@ -170,7 +170,7 @@ static void mix_few_pixels(const dsc_problem *p, const output_tile *t, const pan
  * some more channels. */
 static bool few_pixels(const dsc_problem *p, const panel_shape *s, dsc_int depth)
 {
-    if (!s->flat || s->width > FEW_PIXELS || p->outputs < LANES || p->y.step[2] != 1)
+    if (in_place(p) || !s->flat || s->width > FEW_PIXELS || p->outputs < LANES || p->y.step[2] != 1)
         return false;
     const int rest = rest_of(p, s, depth);
     const double outputs = (double)p->outputs, width = (double)s->width;

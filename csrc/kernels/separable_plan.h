@@ -19,6 +19,8 @@
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
 #define RESIDUE_REACH 10   /* rows between a kernel's first and last, at least, where rows of pixels end within a vector */
+#define STAGED 3           /* panels that an image's depthwise results fill, from which they are stored whole ... */
+#define STAGED_DILATED 2   /* ... and where rows are read apart */
 #define PART_OUTPUTS 32    /* fewer are not worth reading all pixels once more */
 #define PART_PIXELS 512    /* planes of more are shared among threads by rows */
 #define PART_TAPS 4        /* multiply-adds of a depthwise stage that take as long as reading a weight once more; in ... */
@@ -27,6 +29,12 @@
 static bool is_pointwise(const dsc_problem *p)
 {
     return p->taps.data == NULL && !p->windows;
+}
+
+/* Is what it reads where its results go? */
+static bool in_place(const dsc_problem *p)
+{
+    return is_pointwise(p) && p->x.data == p->y.data;
 }
 
 static dsc_int mixed_channels(const dsc_problem *p)
@@ -120,7 +128,7 @@ static void plan_outputs(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_int planes = p->batch * p->e.out[0], pixels = p->e.out[1] * p->e.out[2];
     dsc_int parts = p->threads;
-    bool shares = parts > 1 && planes < parts && pixels <= PART_PIXELS && p->outputs >= parts * PART_OUTPUTS;
+    bool shares = parts > 1 && !in_place(p) && planes < parts && pixels <= PART_PIXELS && p->outputs >= parts * PART_OUTPUTS;
     const dsc_int inputs = p->e.in[1] * p->e.in[2];
     if (!is_pointwise(p) && inputs > PART_VECTORS * LANES)
         shares = shares && kernel_volume(&p->e) * (double)inputs <= (double)(PART_TAPS * p->outputs);
@@ -196,6 +204,17 @@ static dsc_problem residue_of(const dsc_problem *p, dsc_int residues, dsc_int re
     own.x.data = element_of(p, p->x.data, first * p->x.step[1]), own.x.step[1] *= residues;
     own.y.data = element_of(p, p->y.data, residue * p->y.step[1]), own.y.step[1] *= residues;
     return own;
+}
+
+/* Is the depthwise stage better finished before the other begins, and its results kept where those of the call go? So it can run
+ * over whole planes, and reads no row for two tiles: worth a pass more over results that are more than a tile. */
+static bool in_stages(const dsc_problem *p)
+{
+    const bool planar = is_native(p) && p->parts == 1 && p->taps.data && !channels_dense(p) && p->y.step[2] == 1;
+    const bool fits = mixed_channels(p) > 0 && mixed_channels(p) <= at_most(p->outputs, MIXING_MOST);
+    const double bytes = output_volume(&p->e) * (double)mixed_channels(p) * sizeof(real);
+    const int panels = p->e.dilation[1] > 1 ? STAGED_DILATED : STAGED;
+    return MIX_STAGES && planar && fits && bytes >= panels * (double)dsc_panel_bytes();
 }
 
 static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)

@@ -53,5 +53,6 @@ const dsc_table TABLE = {
         [DSC_LONG_ROWS] = {plan_long_rows, run_long_rows, false},
     },
     .pack = pack_mixing,
+    .in_stages = in_stages,
     .multiply_adds = multiply_adds,
 };
