@@ -147,15 +147,15 @@ static bool run_paired(const plane_region *r, depthwise_tile *t, int rolling, co
  * large, the same of the tile beside it, or of the first of the next plane. */
 static void look_ahead(const plane_region *r, depthwise_tile *t, dsc_int done, dsc_int x_step)
 {
-    const dsc_int *in = r->e->in;
+    const dsc_int *in = r->e->in, ahead = in[0] > 1 || r->e->dilation[1] > 1 ? AHEAD : AHEAD_FLAT;
     if (r->e->dilation[1] > 1 && t->rows <= FEW_ROWS)
         t->x_ahead = PLANES_AHEAD * r->x_plane, t->y_ahead = PLANES_AHEAD * r->y_plane;
     else if (in[0] > 1 || in[1] * in[2] * (dsc_int)sizeof(real) <= PLANE_FAR)
-        t->x_ahead = AHEAD * t->row, t->y_ahead = AHEAD / r->e->stride[1] * t->y_row;
+        t->x_ahead = ahead * t->row, t->y_ahead = ahead / r->e->stride[1] * t->y_row;
     else if (done + t->width < r->columns)
         t->x_ahead = t->width * x_step, t->y_ahead = t->width;
     else
-        t->x_ahead = r->x_plane - done * x_step, t->y_ahead = r->y_plane - done;
+        t->x_ahead = r->planes * r->x_plane - done * x_step, t->y_ahead = r->planes * r->y_plane - done;
 }
 
 /* The columns before the first whole line of results, where these are stored past the caches; else -1. Lines must begin at the same

@@ -8,7 +8,8 @@
 #include "depthwise_edges.h"
 
 #define ROLLING_ROWS 7
-#define AHEAD 6              /* rows that are asked for before they are needed */
+#define AHEAD 6              /* rows that are asked for before they are needed ... */
+#define AHEAD_FLAT (VECTOR_REGISTERS >= 32 ? 6 : 12)   /* ... where they lie one after the other: of short vectors, more */
 #define ROLLING_COLUMNS 16   /* most column taps */
 #define DEEP_TAPS 3          /* most depth taps of the tiles that know their column taps */
 #define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
