@@ -9,6 +9,7 @@
 #include "depthwise_rolling.h"
 
 #define HALVED_VECTORS 2
+#define HALVES_UNROLLED (VECTOR_REGISTERS >= 32 ? 7 : 3)   /* row taps of kernels whose first and last steps are unrolled */
 #define HALVED_LOADS (2 * HALVED_VECTORS + 1)   /* of a row: the vectors of a tile, and what its last lanes need beyond */
 
 /* Square kernels: is every pair of column taps loaded by itself? That is less where shifting across lanes takes two instructions a
@@ -234,7 +235,38 @@ INLINE void store_halved(const roll_kind k, const epilogue *finish, real *y, mas
     store_dense(k, finish, y, stored, sums);
 }
 
-/* See roll_dense_plane. */
+/* A step before the first output is complete. */
+INLINE void halve_first(const depthwise_tile *t, const roll_kind k, const int step, vec bias, const real *x,
+                        const column_pairs *masks, const near_taps *taps, vec (*sums)[TILE_VECTORS])
+{
+    if (2 * step >= t->row_first)
+        halve_dense_row(t, k, 0, 0, x, 0, step, masks, taps, sums);
+    if (2 * step + 1 >= t->row_first)
+        halve_dense_row(t, k, 1, 0, x, 0, step, masks, taps, sums);
+    shift_halved(k, bias, sums);
+}
+
+/* A step after the last that all outputs need. */
+INLINE void halve_last(const depthwise_tile *t, const roll_kind k, const int step, const epilogue *finish, mask stored, vec bias,
+                       const real *x, real *y, const column_pairs *masks, const near_taps *taps, vec (*sums)[TILE_VECTORS])
+{
+    const int before = live_halved(k) - 1;
+    if (2 * (t->rows + step) < t->row_last)
+        halve_dense_row(t, k, 0, 0, x, step + 1, before, masks, taps, sums);
+    if (2 * (t->rows + step) + 1 < t->row_last)
+        halve_dense_row(t, k, 1, 0, x, step + 1, before, masks, taps, sums);
+    store_halved(k, finish, y, stored, sums[before]);
+    shift_halved(k, bias, sums);
+}
+
+/* A step that the compiler does not know, so that there is code for one and not for each. */
+INLINE int counted(int step)
+{
+    __asm__("" : "+r"(step));
+    return step;
+}
+
+/* See roll_dense_plane. The first and the last steps of larger kernels would be most of the code. */
 INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const epilogue *finish, bool far, mask stored,
                               const column_pairs *masks)
 {
@@ -247,14 +279,14 @@ INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const 
     near_taps taps;
     gather_taps_near(t, k, t->taps + slice.taps, &taps);
     start_rolling(k, bias, sums);
-    UNROLL
-    for (int step = 0; step < before; ++step, x += 2 * t->row) {
-        if (2 * step >= t->row_first)
-            halve_dense_row(t, k, 0, 0, x, 0, step, masks, &taps, sums);
-        if (2 * step + 1 >= t->row_first)
-            halve_dense_row(t, k, 1, 0, x, 0, step, masks, &taps, sums);
-        shift_halved(k, bias, sums);
-    }
+    if (k.rows <= HALVES_UNROLLED)
+        UNROLL
+        for (int step = 0; step < before; ++step)
+            halve_first(t, k, step, bias, x + 2 * step * t->row, masks, &taps, sums);
+    else
+        for (int step = 0; step < before; ++step)
+            halve_first(t, k, counted(step), bias, x + 2 * step * t->row, masks, &taps, sums);
+    x += 2 * before * t->row;
     for (dsc_int left = t->rows - before; left > 0; --left, x += 2 * t->row, y += t->y_row) {
         if (far) {
             announce_row(x + t->x_ahead, 0, 2 * k.vectors);
@@ -266,15 +298,13 @@ INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const 
         store_halved(k, finish, y, stored, sums[before]);
         shift_halved(k, bias, sums);
     }
-    UNROLL
-    for (int step = 0; step < before; ++step, x += 2 * t->row, y += t->y_row) {
-        if (2 * (t->rows + step) < t->row_last)
-            halve_dense_row(t, k, 0, 0, x, step + 1, before, masks, &taps, sums);
-        if (2 * (t->rows + step) + 1 < t->row_last)
-            halve_dense_row(t, k, 1, 0, x, step + 1, before, masks, &taps, sums);
-        store_halved(k, finish, y, stored, sums[before]);
-        shift_halved(k, bias, sums);
-    }
+    if (k.rows <= HALVES_UNROLLED)
+        UNROLL
+        for (int step = 0; step < before; ++step)
+            halve_last(t, k, step, finish, stored, bias, x + 2 * step * t->row, y + step * t->y_row, masks, &taps, sums);
+    else
+        for (int step = 0; step < before; ++step)
+            halve_last(t, k, counted(step), finish, stored, bias, x + 2 * step * t->row, y + step * t->y_row, masks, &taps, sums);
 }
 
 INLINE void halve_densely(const depthwise_tile *tile, const roll_kind k)
