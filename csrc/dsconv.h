@@ -125,6 +125,9 @@ void dsc_tidy_map(dsc_map *map, const dsc_int size[3], dsc_int channels);
 /* A pointwise convolution does not care where its pixels are: one long row where both arrays allow it. */
 void dsc_collapse_pixels(dsc_problem *p);
 
+/* Depthwise, planar, a kernel along one axis that is not the last, or of one tap: axes become one where both arrays allow it. */
+void dsc_merge_axes(dsc_problem *p);
+
 /* True once the call is to be abandoned; for use inside long items. */
 static inline bool dsc_stopped(const dsc_problem *p)
 {
@@ -166,6 +169,7 @@ typedef struct {
     dsc_operation operation[DSC_OPERATIONS];
     /* Packs the weights of a pointwise stage, unless `memory` is NULL. Returns the bytes of that, 0: they cannot be. */
     size_t (*pack)(const dsc_problem *, void *memory);
+    bool merges_axes;                         /* depthwise: is dsc_merge_axes worth it? */
     bool (*in_stages)(const dsc_problem *);   /* separable: is it to be called by dsc_execute_stages? */
     double (*multiply_adds)(dsc_int rounds);  /* runs about that many multiply-adds, returns how many exactly */
 } dsc_table;

@@ -260,3 +260,38 @@ void dsc_collapse_pixels(dsc_problem *p)
     dsc_tidy_map(&p->x, e->in, p->channels);
     dsc_tidy_map(&p->y, e->out, p->outputs);
 }
+
+#define MERGED_WIDTH 8   /* taps of fewer elements apart are better left in rows of their own */
+
+/* Rows that are one run, of a kernel of one column that reads nothing beside them: the rows are columns then, a row apart. */
+static bool merge_rows(dsc_problem *p)
+{
+    dsc_extent *e = &p->e;
+    const dsc_int width = e->in[2];
+    dsc_int apart = 1, low;
+    const bool plain = e->kernel[2] == 1 && e->stride[1] == 1 && e->stride[2] == 1 && e->low[2] == 0 && e->out[2] == width;
+    const bool dense = p->x.step[2] == 1 && p->y.step[2] == 1 && p->x.step[1] == width && p->y.step[1] == width;
+    if (!plain || !dense || e->in[1] <= 1 || (e->kernel[1] > 1 && width < MERGED_WIDTH) || !dsc_multiply(e->low[1], width, &low))
+        return false;
+    if (e->kernel[1] > 1 && !dsc_multiply(e->dilation[1], width, &apart))
+        return false;
+    e->kernel[2] = e->kernel[1], e->dilation[2] = apart, e->low[2] = low;
+    e->in[2] *= e->in[1], e->out[2] *= e->out[1];
+    e->kernel[1] = e->dilation[1] = e->in[1] = e->out[1] = 1, e->low[1] = 0;
+    p->taps.step[2] = p->taps.step[1];
+    p->x.step[1] = e->in[2], p->y.step[1] = e->out[2];
+    return true;
+}
+
+void dsc_merge_axes(dsc_problem *p)
+{
+    dsc_extent *e = &p->e;
+    const int wide = (e->kernel[0] > 1) + (e->kernel[1] > 1) + (e->kernel[2] > 1);
+    if (p->parts > 1 || wide > 1 || e->mode != DSC_ZEROS || !merge_rows(p) || e->in[0] <= 1 || e->stride[0] != 1 || e->kernel[2] > 1)
+        return;
+    e->in[1] = e->in[0], e->out[1] = e->out[0], e->low[1] = e->low[0];
+    e->kernel[1] = e->kernel[0], e->dilation[1] = e->dilation[0];
+    p->x.step[1] = p->x.step[0], p->y.step[1] = p->y.step[0], p->taps.step[1] = p->taps.step[0];
+    e->in[0] = e->out[0] = e->kernel[0] = e->dilation[0] = 1, e->low[0] = 0;
+    merge_rows(p);
+}

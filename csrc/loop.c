@@ -220,6 +220,12 @@ dsc_status execute_without_gil(const dsc_table *table, int kernel, dsc_problem *
 {
     /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
     PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
+    dsc_problem merged;
+    if (kernel == DSC_DEPTHWISE && table->merges_axes) {
+        merged = *p;
+        dsc_merge_axes(&merged);
+        p = &merged;
+    }
     p->poll = poll_signals;
     next_poll = dsc_seconds() + POLL_SECONDS;
     const bool stages = kernel == DSC_SEPARABLE && table->in_stages(p);

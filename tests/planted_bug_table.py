@@ -600,6 +600,22 @@ BUGS = [
         "-s->base / s->phases - 1 : 0",
         check="C tests",
     ),
+    # ---- axes that become one
+    Bug(
+        "merged rows without their dilation",
+        "geometry.c",
+        "dsc_multiply(e->dilation[1], width, &apart)",
+        "dsc_multiply(1, width, &apart)",
+        isa="avx2",
+    ),
+    Bug("merged rows half a row early", "geometry.c", "e->low[2] = low;", "e->low[2] = low / 2;", isa="avx2"),
+    Bug(
+        "a tap that ends too late",
+        "kernels/depthwise_rows.h",
+        "(p->last - 1) * t->dilation + count <= size",
+        "(p->last - 1) * t->dilation + count <= size + 1",
+        isa="avx2",
+    ),
     # ---- right results, wrong memory
     Bug(
         "masked load reads on",

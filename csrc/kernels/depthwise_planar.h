@@ -8,6 +8,7 @@
 #include "depthwise_kinds.h"
 #include "depthwise_paired.h"
 #include "depthwise_long.h"
+#include "depthwise_rows.h"
 #include "depthwise_split.h"
 #include "depthwise_turning.h"
 #include "finite_taps.h"
@@ -327,6 +328,10 @@ static void run_region(const plane_region *r, const plane_source *s, depthwise_t
     }
     if (!s->padded && one_slice && rolling == NOT_ROLLING && can_be_long(e, r->columns) && taps_finite(r)) {
         run_whole(r, s, t, long_tile);
+        return;
+    }
+    if (!s->padded && one_slice && takes_rows(t, e->kernel)) {
+        run_whole(r, s, t, rows_tile);
         return;
     }
     for (dsc_int first = 0; first < at_most(apart, r->rows); ++first)

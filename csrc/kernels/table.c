@@ -54,5 +54,6 @@ const dsc_table TABLE = {
     },
     .pack = pack_mixing,
     .in_stages = in_stages,
+    .merges_axes = ROW_TILES,
     .multiply_adds = multiply_adds,
 };
