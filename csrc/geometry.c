@@ -261,7 +261,8 @@ void dsc_collapse_pixels(dsc_problem *p)
     dsc_tidy_map(&p->y, e->out, p->outputs);
 }
 
-#define MERGED_WIDTH 8   /* taps of fewer elements apart are better left in rows of their own */
+#define MERGED_WIDTH 8   /* taps of fewer elements apart are better left in rows of their own, ... */
+#define MERGED_TAPS 32   /* ... and so are more taps */
 
 /* Rows that are one run, of a kernel of one column that reads nothing beside them: the rows are columns then, a row apart. */
 static bool merge_rows(dsc_problem *p)
@@ -271,7 +272,8 @@ static bool merge_rows(dsc_problem *p)
     dsc_int apart = 1, low;
     const bool plain = e->kernel[2] == 1 && e->stride[1] == 1 && e->stride[2] == 1 && e->low[2] == 0 && e->out[2] == width;
     const bool dense = p->x.step[2] == 1 && p->y.step[2] == 1 && p->x.step[1] == width && p->y.step[1] == width;
-    if (!plain || !dense || e->in[1] <= 1 || (e->kernel[1] > 1 && width < MERGED_WIDTH) || !dsc_multiply(e->low[1], width, &low))
+    if (!plain || !dense || e->in[1] <= 1 || (e->kernel[1] > 1 && width < MERGED_WIDTH) ||
+        e->kernel[1] > MERGED_TAPS || !dsc_multiply(e->low[1], width, &low))
         return false;
     if (e->kernel[1] > 1 && !dsc_multiply(e->dilation[1], width, &apart))
         return false;

@@ -29,6 +29,7 @@ WINDOW, FOLD, FORMATS = "kernels/window.h", "kernels/depthwise_fold.h", "kernels
 WEIGHTS, WEIGHTS_TILE = "kernels/depthwise_weights.h", "kernels/weights_tile.h"
 PRODUCTS, REDUCTION = "kernels/pointwise_weights.h", "kernels/reduction.h"
 TILE, ROLLING = "kernels/depthwise_tile.h", "kernels/depthwise_rolling.h"
+TAPS_NEAR = "kernels/depthwise_taps.h"
 HALVING, PHASES = "kernels/depthwise_halving.h", "kernels/depthwise_phases.h"
 INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
@@ -282,7 +283,7 @@ BUGS = [
     Bug(
         "the second of overlapping vectors reads on",
         "kernels/depthwise_edges.h",
-        "x[1] = column > k.columns / 2 ?",
+        "x[1] = column > (k.columns - 1) / 2 ?",
         "x[1] = column > k.columns ?",
         isa="avx2",
         ops=("depthwise_conv",),
@@ -290,14 +291,14 @@ BUGS = [
     Bug(
         "overlapping vectors: the border is said to end within the first",
         "kernels/depthwise_overlapping.h",
-        "t->inside_low <= at_most(t->second, middle)",
-        "t->inside_low <= middle",
+        "at_most(t->second, columns / 2 * t->dilation)",
+        "columns / 2 * t->dilation",
         isa="avx2",
         ops=("depthwise_conv",),
     ),
     Bug(
         "depth taps of another slice",
-        ROLLING,
+        TAPS_NEAR,
         "t->taps + depth * t->tap_depth, &taps->near[depth]",
         "t->taps, &taps->near[depth]",
         isa="avx2",
@@ -464,7 +465,7 @@ BUGS = [
     ),
     Bug(
         "imaginary parts of taps that are the real ones",
-        ROLLING,
+        TAPS_NEAR,
         "gather_taps_near(t, k, t->taps + part, &taps->near[part])",
         "gather_taps_near(t, k, t->taps, &taps->near[part])",
         dtypes=COMPLEX,
@@ -612,8 +613,8 @@ BUGS = [
     Bug(
         "a tap that ends too late",
         "kernels/depthwise_rows.h",
-        "(p->last - 1) * t->dilation + count <= size",
-        "(p->last - 1) * t->dilation + count <= size + 1",
+        "t->inside_high - (s->last - 1) * t->dilation",
+        "t->inside_high + 1 - (s->last - 1) * t->dilation",
         isa="avx2",
     ),
     # ---- right results, wrong memory

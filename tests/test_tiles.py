@@ -218,19 +218,21 @@ def test_rolling_rows(isa, kernel):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("kernel", [(3, 3), (4, 4), (5, 5), (7, 7), (1, 3), (1, 5), (1, 7)], ids=str)
 def test_overlapping_vectors(isa, kernel, dtype):
     """Every width up to five vectors, borders on any lane; nothing is written beside the result."""
-    rng = np.random.default_rng(kernel)
-    for width in range(kernel, 41):
-        for padding, rate in ((0, 1), (kernel // 2, 1), (kernel - 1, 1), (kernel, 2), (3 * kernel, 5)):
-            if width + 2 * padding <= (kernel - 1) * rate:
+    k = kernel[1]
+    rng = np.random.default_rng(k)
+    for width in range(k, 41):
+        for padding, rate in ((0, 1), ((k - 1) // 2, 1), (k // 2, 1), (k - 1, 1), (k, 2), (3 * k, 5)):
+            if width + 2 * padding <= (k - 1) * rate:
                 continue
-            x, w = integers(rng, 3, 12, width, dtype=dtype), integers(rng, 3, 1, kernel, kernel, dtype=dtype)
-            expected = reference.depthwise_conv2d(x, w, padding=(padding, padding), dilation=rate)
+            x, w = integers(rng, 3, 12, width, dtype=dtype), integers(rng, 3, 1, *kernel, dtype=dtype)
+            words = {"padding": (padding, padding), "dilation": rate}
+            expected = reference.depthwise_conv2d(x, w, **words)
             room = np.full(expected.size + 16, 99, dtype)
             out = room[8:-8].reshape(expected.shape)
-            ds.depthwise_conv2d(x, w, padding=(padding, padding), dilation=rate, out=out)
+            ds.depthwise_conv2d(x, w, out=out, **words)
             np.testing.assert_array_equal(out, expected, err_msg=f"{width=}, {padding=}, {rate=}")
             assert (room[:8] == 99).all() and (room[-8:] == 99).all()
 

@@ -58,7 +58,7 @@ INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec
 INLINE void load_overlapping(const roll_kind k, const real *p, dsc_int second, const int column, const mask *edges, vec *x)
 {
     x[0] = column < k.columns / 2 ? v_load_masked(p, edges[0]) : v_load(p);
-    x[1] = column > k.columns / 2 ? v_load_masked(p + second, edges[1]) : v_load(p + second);
+    x[1] = column > (k.columns - 1) / 2 ? v_load_masked(p + second, edges[1]) : v_load(p + second);
     V_KEEP(x[0]);
     V_KEEP(x[1]);
 }

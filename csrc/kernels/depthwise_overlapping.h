@@ -1,5 +1,5 @@
-/* Rolling tiles of two vectors, of which the second may begin within the first, for square kernels and rows longer than a vector:
- * no vector ends beyond a row, so that all are stored whole, and all but the outermost lanes exist.
+/* Rolling tiles of two vectors, of which the second may begin within the first, for kernels that are square or one row, and rows
+ * longer than a vector: no vector ends beyond a row, so that all are stored whole, and all but the outermost lanes exist.
  *
  * Lanes outside are zero: all taps must be finite. */
 #ifndef DSCONV_DEPTHWISE_OVERLAPPING_H
@@ -8,33 +8,45 @@
 #include "depthwise_rolling.h"
 
 #if FEW_TILES || defined VECTOR_FREE_MASKS
-static tile_function overlapping_function(dsc_int kernel, bool deep) { (void)kernel, (void)deep; return NULL; }
+static tile_function overlapping_function(dsc_int rows, dsc_int columns, bool deep)
+{
+    (void)rows, (void)columns, (void)deep;
+    return NULL;
+}
 #else
-#define OVERLAP(K) \
-    static __attribute__((noinline)) void overlap_##K(const depthwise_tile *t) \
-    { roll_densely(t, (roll_kind){.rows = K, .columns = K, .vectors = 2, .masked = ZEROS, .overlaps = 1}); }
-OVERLAP(3) OVERLAP(5) OVERLAP(7)
+#define OVERLAP(KH, KW) \
+    static __attribute__((noinline)) void overlap_##KH##_##KW(const depthwise_tile *t) \
+    { roll_densely(t, (roll_kind){.rows = KH, .columns = KW, .vectors = 2, .masked = ZEROS, .overlaps = 1}); }
+OVERLAP(3, 3) OVERLAP(4, 4) OVERLAP(5, 5) OVERLAP(7, 7) OVERLAP(1, 3) OVERLAP(1, 5) OVERLAP(1, 7)
 static __attribute__((noinline)) void overlap_deep_3(const depthwise_tile *t)
 {
     roll_densely(t, (roll_kind){.rows = 3, .columns = 3, .vectors = 2, .masked = ZEROS, .overlaps = 1, .deep = 1});
 }
 
-static tile_function overlapping_function(dsc_int kernel, bool deep)
+/* Square kernels, and those of one row; `deep`: of several depth taps. */
+static tile_function overlapping_function(dsc_int rows, dsc_int columns, bool deep)
 {
-    switch (kernel) {
-    case 3: return deep ? overlap_deep_3 : overlap_3;
-    case 5: return deep ? NULL : overlap_5;
-    case 7: return deep ? NULL : overlap_7;
+    const bool row = rows == 1;
+    if (deep)
+        return rows == 3 && columns == 3 ? overlap_deep_3 : NULL;
+    if (rows != columns && !row)
+        return NULL;
+    switch (columns) {
+    case 4: return row ? NULL : overlap_4_4;
+    case 3: return row ? overlap_1_3 : overlap_3_3;
+    case 5: return row ? overlap_1_5 : overlap_5_5;
+    case 7: return row ? overlap_1_7 : overlap_7_7;
     default: return NULL;
     }
 }
 #endif
 
 /* Do the borders meet only lanes for which the tile has masks? */
-static bool borders_apart(const depthwise_tile *t)
+static bool borders_apart(const depthwise_tile *t, dsc_int columns)
 {
-    const dsc_int middle = (t->kernel_rows / 2) * t->dilation, reach = (t->kernel_rows - 1) * t->dilation;
-    const bool left = t->inside_low <= at_most(t->second, middle), right = t->inside_high >= t->width + middle;
+    const dsc_int reach = (columns - 1) * t->dilation;
+    const bool left = t->inside_low <= at_most(t->second, columns / 2 * t->dilation);
+    const bool right = t->inside_high >= t->width + (columns - 1) / 2 * t->dilation;
     return left && right && t->inside_high >= LANES + reach;
 }
 

@@ -175,12 +175,12 @@ static tile_function set_overlapping(const plane_region *r, const plane_source *
                                      tile_function overlaps)
 {
     const dsc_int left = r->columns - next, begin = r->column - r->e->low[2];
-    const bool three = rolling == ROLLING_3_3, deep = rolling == ROLLING_3;
-    const bool single = next > 0 && left <= LANES && !deep;   /* where a tile of one vector knows its columns */
+    const bool three = rolling == ROLLING_3_3, known = rolling != ROLLING_1 && rolling != ROLLING_3 && rolling != ROLLING_4;
+    const bool single = next > 0 && left <= LANES && known;   /* where a tile of one vector knows its columns */
     dsc_int done = single ? next : at_most(next, at_least(r->columns - 2 * LANES, 0));
     t->width = at_most(r->columns - done, 2 * LANES), t->second = t->width - LANES;
     set_columns(r, t, begin + done, true);
-    const bool masked = needs_mask(r, s, begin + done, 2), apart = !single && borders_apart(t);
+    const bool masked = needs_mask(r, s, begin + done, 2), apart = !single && borders_apart(t, r->e->kernel[2]);
     const bool own = masked || t->second < LANES || !three;   /* others know no better tile without masks */
     if (!(apart && own) && (single || !three)) {
         done = next, t->width = at_most(left, LANES);
@@ -195,10 +195,10 @@ static tile_function set_overlapping(const plane_region *r, const plane_source *
 static bool run_overlapping(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
 {
     const dsc_int *kernel = r->e->kernel;
-    const bool deep = rolling == ROLLING_3 && kernel[2] == 3 && kernel[0] <= DEEP_TAPS && t->summands == 1;
-    const bool square = !t->turn && (rolling == ROLLING_3_3 || rolling == ROLLING_5_5 || rolling == ROLLING_7_7 || deep);
-    const tile_function overlaps = overlapping_function(t->kernel_rows, deep);
-    if (!overlaps || !square || !t->finite || r->columns <= LANES || !rolls_densely(t, t->kernel_rows))
+    const bool flat = t->depth_first == 0 && t->depth_last == 1, deep = !flat && kernel[0] <= DEEP_TAPS;
+    const bool plain = t->summands == 1 && !halves(rolling);
+    const tile_function overlaps = plain && (flat || deep) ? overlapping_function(t->kernel_rows, kernel[2], deep) : NULL;
+    if (!overlaps || t->turn || !t->finite || r->columns <= LANES || !rolls_densely(t, t->kernel_rows))
         return false;
     for (dsc_int next = 0; next < r->columns; next = (t->y - y) + t->width) {
         t->x = x, t->y = y;

@@ -5,37 +5,12 @@
 #ifndef DSCONV_DEPTHWISE_ROLLING_H
 #define DSCONV_DEPTHWISE_ROLLING_H
 
-#include "depthwise_edges.h"
+#include "depthwise_taps.h"
 
-#define ROLLING_ROWS 7
 #define AHEAD 6              /* rows that are asked for before they are needed ... */
 #define AHEAD_FLAT (VECTOR_REGISTERS >= 32 ? 6 : 12)   /* ... where they lie one after the other: of short vectors, more */
-#define ROLLING_COLUMNS 16   /* most column taps */
-#define DEEP_TAPS 3          /* most depth taps of the tiles that know their column taps */
-#define ROLLING_RESIDENT 3   /* most column taps of the tiles whose taps stay in registers */
 #define PLANE_FAR (256 << 10)    /* ... beyond which the second-level cache does not hold two and their results */
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
-
-/* The taps of a kernel close together, so that their addresses are constant. Registers would not hold them all, and what does not
- * fit costs whole vectors to load. */
-typedef struct { real tap[ROLLING_ROWS][ROLLING_ROWS]; } near_taps;
-
-INLINE void gather_taps_near(const depthwise_tile *t, const roll_kind k, const real *from, near_taps *taps)
-{
-    for (int j = 0; j < k.rows; ++j)
-        for (int c = 0; c < k.columns; ++c)
-            taps->tap[j][c] = from[j * t->tap_row + c * t->tap_column];
-}
-
-/* Those of a tile: in registers if there are few. */
-typedef struct { vec resident[ROLLING_RESIDENT][ROLLING_RESIDENT]; near_taps near[DEEP_TAPS]; } kernel_taps;
-
-INLINE bool taps_resident(const roll_kind k) { return k.columns <= ROLLING_RESIDENT && !k.complex && !k.deep; }
-
-INLINE vec kernel_tap(const roll_kind k, const kernel_taps *taps, const dsc_int part, const int i, const int c)
-{
-    return taps_resident(k) ? taps->resident[i][c] : v_spread(taps->near[part].tap[i][c]);
-}
 
 /* From inputs for the real parts of taps to those for the imaginary parts. */
 INLINE void turn_inputs(const roll_kind k, real sign, vec *x)
@@ -146,23 +121,6 @@ INLINE void start_rolling(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS]
     }
 }
 
-INLINE void read_taps(const depthwise_tile *t, const roll_kind k, kernel_taps *taps)
-{
-    if (!taps_resident(k)) {
-        for (int part = 0; part <= k.complex; ++part)
-            gather_taps_near(t, k, t->taps + part, &taps->near[part]);
-        for (dsc_int depth = 1; k.deep && depth < t->depth_last; ++depth)
-            gather_taps_near(t, k, t->taps + depth * t->tap_depth, &taps->near[depth]);
-        return;
-    }
-    UNROLL
-    for (int i = 0; i < k.rows; ++i) {
-        UNROLL
-        for (int c = 0; c < k.columns; ++c)
-            taps->resident[i][c] = v_spread(t->taps[i * t->tap_row + c * t->tap_column]);
-    }
-}
-
 INLINE void store_dense(const roll_kind k, const epilogue *finish, real *y, mask last, const vec *sums)
 {
     UNROLL
@@ -217,8 +175,7 @@ INLINE void roll_plane(const depthwise_tile *t, const roll_kind k, column_edges 
     }
 }
 
-/* Enough rows for the first and the last to have outputs of their own, all others present, and results dense: nothing but
- * whether the first and the last rows exist need be asked. */
+/* Enough rows for the first and the last to have outputs of their own, all others present, and results dense. */
 static bool rolls_densely(const depthwise_tile *t, dsc_int kernel_rows)
 {
     const dsc_int before = kernel_rows - 1;
@@ -363,6 +320,15 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #endif
 
 /* Where square kernels have tiles of their own, what remains is rare. */
+#define ROLL_SHARED(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
+#define SHARED_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}
+#if TILE_VECTORS == 4 || FEW_TILES
+#define ROLLS_FOUR ROLLS(4, 0)
+#define FOUR_ENTRIES ROLL_ENTRIES(4, 0)
+#else
+#define ROLLS_FOUR ROLL(4, 0, 1) ROLL_ANY(4, 0, 2) ROLL_SHARED(4, 0, 2, roll_4_0_2_any)
+#define FOUR_ENTRIES {ROLL_ENTRY(4, 0, 1), SHARED_ENTRY(4, 0, 2)}
+#endif
 #if TILE_VECTORS == 4
 #define ROLLS_LARGE(KH) ROLLS(KH, 0)
 #define LARGE_ENTRIES(KH) ROLL_ENTRIES(KH, 0)
@@ -380,7 +346,7 @@ static __attribute__((noinline)) void roll_past(const depthwise_tile *t)
     roll_densely(t, (roll_kind){.rows = 3, .columns = 3, .vectors = TILE_VECTORS, .masked = LEFT_OUT, .past = 1});
 }
 #endif
-ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4, 0) ROLLS_LARGE(5) ROLLS_LARGE(7)
+ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS_FOUR ROLLS_LARGE(5) ROLLS_LARGE(7)
 /* Large square kernels, whole rows of taps unrolled: one vector, where tiles of two do not overlap. Others of so many rows are rare. */
 #if FEW_TILES
 #define ROLL_SQUARE(K)
@@ -392,8 +358,6 @@ ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS(4,
 #define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any)
 #define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), {roll_##K##_0_2_any, roll_##K##_0_2_any}}
 #endif
-#define ROLL_SHARED(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
-#define SHARED_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}
 ROLL_SQUARE(5) ROLL_SQUARE(7)
 
 #endif
