@@ -102,8 +102,8 @@ class BuildKernels(build_ext):
 
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
-SOURCES = ["geometry", "dispatch", "parallel", "stages", "signature", "dimensions", "loop", "gufunc", "arithmetic",
-           "recording", "graph", "module"]
+SOURCES = ["geometry", "dispatch", "parallel", "stages", "signature", "dimensions", "loop", "gufunc",
+           "arithmetic", "recording", "graph", "module"]
 
 setup(
     cmdclass={"build_ext": BuildKernels},
