@@ -13,6 +13,7 @@
 #define MIX_PACKED 1          /* see pointwise_packed.h: blocks of LANES outputs are whole blocks of rows */
 #define MIX_PACKS_FROM PTRDIFF_MAX
 #define MIX_RUNS 0
+#define MIX_TURN 1
 #define MIX_STAGES 0
 #define MIX_AHEAD 1           /* what comes next is asked for in the loop, which has instructions to spare */
 #else
@@ -23,6 +24,7 @@
 #define MIX_PACKED 0
 #define MIX_PACKS_FROM 96     /* outputs: reading columns from many pages costs more than to copy them first */
 #define MIX_STAGES 1          /* see in_stages: columns are copied before they are read anyway */
+#define MIX_TURN 2            /* summands that a turn of the loop adds, where they lie one after the other; four: 0.94 */
 #define MIX_RUNS 1            /* whole blocks of the same rows are computed in one call */
 #define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif
@@ -196,6 +198,38 @@ INLINE void add_summands(mixing_place *at, const int R, const int V, dsc_int cou
     }
 }
 
+INLINE void add_dense_summand(const mixing_place *at, const int R, const int V, const int k, vec sums[][MIX_VECTORS])
+{
+    vec column[MIX_VECTORS];
+    UNROLL
+    for (int v = 0; v < V; ++v) {
+        column[v] = v_load(at->b + (k * V + v) * LANES);
+        V_KEEP(column[v]);
+    }
+    UNROLL
+    for (int r = 0; r < R; ++r) {
+        const vec factor = v_spread(row_address(&at->a, r, at->row)[k]);
+        UNROLL
+        for (int v = 0; v < V; ++v)
+            sums[r][v] += factor * column[v];
+    }
+}
+
+/* Of the largest blocks, where factors and columns lie one after the other, all but the summands returned. */
+INLINE dsc_int add_turns(const mixing_core *t, mixing_place *at, const int R, const int V, vec sums[][MIX_VECTORS])
+{
+    dsc_int left = t->depth;
+    if (MIX_TURN == 1 || R < MIX_ROWS || V < MIX_VECTORS_USUAL || t->a_step != 1 || t->b_step != V * LANES)
+        return left;
+    for (; left >= MIX_TURN; left -= MIX_TURN, at->b += MIX_TURN * V * LANES) {
+        UNROLL
+        for (int k = 0; k < MIX_TURN; ++k)
+            add_dense_summand(at, R, V, k, sums);
+        next_summand(&at->a, R, MIX_TURN * (dsc_int)sizeof(real));
+    }
+    return left;
+}
+
 INLINE void add_rest(const row_vec *factors, const real *x, const int Q, row_vec *sums)
 {
     UNROLL
@@ -258,7 +292,7 @@ INLINE void mix_run(const mixing_core *t, const int R, const int V, const int Q,
     if (Q)
         add_with_rest(t, &at, R, V, Q, sums);
     else
-        add_summands(&at, R, V, t->depth, 0, NULL, sums);
+        add_summands(&at, R, V, add_turns(t, &at, R, V, sums), 0, NULL, sums);
     if (MIX_CLAMPS && t->clamp)
         clamp_sums(t->clamp, R, V, sums);
     store_block(t, R, V, column, sums);
