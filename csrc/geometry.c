@@ -289,7 +289,9 @@ void dsc_merge_axes(dsc_problem *p)
 {
     dsc_extent *e = &p->e;
     const int wide = (e->kernel[0] > 1) + (e->kernel[1] > 1) + (e->kernel[2] > 1);
-    if (p->parts > 1 || wide > 1 || e->mode != DSC_ZEROS || !merge_rows(p) || e->in[0] <= 1 || e->stride[0] != 1 || e->kernel[2] > 1)
+    if (p->parts > 1 || wide > 1 || e->mode != DSC_ZEROS || !merge_rows(p))
+        return;
+    if (e->in[0] <= 1 || e->stride[0] != 1 || e->kernel[2] > 1)
         return;
     e->in[1] = e->in[0], e->out[1] = e->out[0], e->low[1] = e->low[0];
     e->kernel[1] = e->kernel[0], e->dilation[1] = e->dilation[0];

@@ -45,7 +45,8 @@ static void set_steps(const char *letters, const npy_intp *strides, const char *
         step[axis] = step_along(letters, strides, axes[axis], item);
 }
 
-/* Steps that dsc_tidy_map sets, but as with channels last where the order of summation follows from it: that of one column is that of many. */
+/* Steps that dsc_tidy_map sets, but as with channels last where the order of summation follows from it: that of one column is
+ * that of many. */
 static void tidy_last(const bound *b, dsc_problem *p)
 {
     const char *letters = b->letters[X], *column = strchr(letters, input_axes[2]);

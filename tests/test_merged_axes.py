@@ -6,29 +6,13 @@ import numpy as np
 import pytest
 
 import dsconv as ds
-from dsconv import _core, reference
 
-
-@pytest.fixture(params=ds.available_isas())
-def isa(request):
-    before = ds.isa()
-    _core.set_isa(request.param)
-    yield request.param
-    _core.set_isa(before)
-
-
-def integers(rng, *shape, dtype=np.float32):
-    return rng.integers(-8, 9, shape).astype(dtype)
-
-
-def check(name, *args, **kwargs):
-    expected = getattr(reference, name)(*args, **kwargs)
-    np.testing.assert_array_equal(getattr(ds, name)(*args, **kwargs), expected, err_msg=f"{name}, {kwargs}")
+from .exact import check, integers
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 31])
-def test_columns_of_taps(isa, rows, dtype):
+def test_columns_of_taps(kernel_set, rows, dtype):
     """Narrow and wide rows, more padding than there are rows, taps that reach beyond the plane."""
     rng = np.random.default_rng(rows)
     for height, width in itertools.product((1, 5, 12, 40), (1, 7, 8, 9, 29, 56)):
@@ -47,7 +31,7 @@ def test_columns_of_taps(isa, rows, dtype):
 @pytest.mark.parametrize(
     "kernel", [(3, 1, 1), (1, 3, 1), (1, 1, 3), (1, 1, 1), (3, 2, 1), (5, 1, 1)], ids=str
 )
-def test_volumes(isa, kernel):
+def test_volumes(kernel_set, kernel):
     rng = np.random.default_rng(4)
     for size in ((6, 7, 9), (1, 9, 8), (7, 1, 16), (4, 4, 4), (5, 11, 13)):
         x, w = integers(rng, 2, 3, *size), integers(rng, 3, 1, *kernel)
@@ -58,7 +42,7 @@ def test_volumes(isa, kernel):
         check("depthwise_conv3d", x, w, padding="same", padding_mode="replicate")
 
 
-def test_rows_that_lie_apart(isa):
+def test_rows_that_lie_apart(kernel_set):
     """Views whose rows are no run, of the input or of the result: the same bits."""
     rng = np.random.default_rng(5)
     memory, w = rng.standard_normal((3, 21, 40)).astype(np.float32), integers(rng, 3, 1, 5, 1)
@@ -72,7 +56,7 @@ def test_rows_that_lie_apart(isa):
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
-def test_taps_that_are_not_finite(isa, value):
+def test_taps_that_are_not_finite(kernel_set, value):
     """They meet what exists, and no padded row."""
     rng = np.random.default_rng(6)
     x, w = integers(rng, 3, 13, 19) + np.float32(0.5), integers(rng, 3, 1, 7, 1)
@@ -81,7 +65,7 @@ def test_taps_that_are_not_finite(isa, value):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_gradients_and_threads(isa, threads):
+def test_gradients_and_threads(kernel_set, threads):
     rng = np.random.default_rng(7)
     x, w = integers(rng, 2, 5, 90, 110), integers(rng, 5, 1, 7, 1)
     with ds.num_threads(threads):
@@ -90,7 +74,18 @@ def test_gradients_and_threads(isa, threads):
         check("depthwise_conv1d", x[0, :, 0], w[..., 0], padding="same", dilation=16)
 
 
-def test_far_dilation_of_one_row(isa):
+def test_far_dilation_of_one_row(kernel_set):
     """A dilation that no array has room for, along an axis of one tap."""
     x, w = np.ones((2, 9, 16), np.float32), np.ones((2, 1, 1, 1), np.float32)
     np.testing.assert_array_equal(ds.depthwise_conv2d(x, w, dilation=(2**40, 2**40)), x)
+
+
+@pytest.mark.parametrize("taps", [3, 16, 31, 32, 33])
+def test_taps_far_apart(kernel_set, taps):
+    """So much padding that every tap begins and ends inside the row: as many as a tile takes, and more."""
+    rng = np.random.default_rng(taps)
+    for dilation, size in ((8, 40), (9, 300), (20, 1500)):
+        for padding in (0, taps * dilation, (taps - 1) * dilation + 30):
+            if size + 2 * padding > (taps - 1) * dilation:
+                x, w = integers(rng, 2, size), integers(rng, 2, 1, taps)
+                check("depthwise_conv1d", x, w, padding=padding, dilation=dilation)

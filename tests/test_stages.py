@@ -7,20 +7,9 @@ import numpy as np
 import pytest
 
 import dsconv as ds
-from dsconv import _core, reference
+from dsconv import reference
 
-
-@pytest.fixture(params=ds.available_isas())
-def isa(request):
-    before = ds.isa()
-    _core.set_isa(request.param)
-    yield request.param
-    _core.set_isa(before)
-
-
-def integers(rng, *shape, dtype=np.float32):
-    return rng.integers(-8, 9, shape).astype(dtype)
-
+from .exact import integers
 
 PLANES = [  # channels, multiplier, outputs, size of an image, kernel, arguments: 1.5 MiB of results
     (130, 1, 130, (60, 61), 3, {}),
@@ -47,7 +36,7 @@ def operands(rng, case, batch, dtype=np.float32):
 
 @pytest.mark.parametrize("case", PLANES, ids=str)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_planes(isa, case, threads):
+def test_planes(kernel_set, case, threads):
     args, words = operands(np.random.default_rng(1), case, ())
     name = f"separable_conv{len(case[3])}d"
     with ds.num_threads(threads):
@@ -56,7 +45,7 @@ def test_planes(isa, case, threads):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_same_bits_as_two_calls(isa, dtype):
+def test_same_bits_as_two_calls(kernel_set, dtype):
     rng = np.random.default_rng(2)
     x, w = (
         rng.standard_normal((2, 64, 90, 91)).astype(dtype),
@@ -70,7 +59,7 @@ def test_same_bits_as_two_calls(isa, dtype):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_batches(isa, threads):
+def test_batches(kernel_set, threads):
     """Images together, and one after the other; weights that are one image's own."""
     rng = np.random.default_rng(3)
     for batch, side in ((3, 92), (5, 92), (3, 192)):
@@ -85,7 +74,7 @@ def test_batches(isa, threads):
         )
 
 
-def test_results_that_lie_apart(isa):
+def test_results_that_lie_apart(kernel_set):
     """Rows of results with gaps, which stay as they are; results over the input."""
     rng = np.random.default_rng(4)
     x, w, p = integers(rng, 64, 85, 86), integers(rng, 64, 1, 3, 3), integers(rng, 64, 64)
@@ -99,7 +88,7 @@ def test_results_that_lie_apart(isa):
     np.testing.assert_array_equal(x, expected)
 
 
-def test_transposed(isa):
+def test_transposed(kernel_set):
     rng = np.random.default_rng(5)
     args = integers(rng, 50, 48, 49), integers(rng, 50, 1, 4, 4), integers(rng, 50, 50)
     words = {"stride": 2, "padding": 1}

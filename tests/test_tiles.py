@@ -12,27 +12,12 @@ import dsconv as ds
 from dsconv import _core, nn, reference
 from dsconv.testing import assert_equivalent
 
-
-@pytest.fixture(params=ds.available_isas())
-def isa(request):
-    before = ds.isa()
-    _core.set_isa(request.param)
-    yield request.param
-    _core.set_isa(before)
-
-
-def integers(rng, *shape, dtype=np.float32):
-    return rng.integers(-8, 9, shape).astype(dtype)
-
-
-def check(name, *args, **kwargs):
-    expected = getattr(reference, name)(*args, **kwargs)
-    np.testing.assert_array_equal(getattr(ds, name)(*args, **kwargs), expected, err_msg=f"{name}, {kwargs}")
+from .exact import check, integers
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kernel", [3, 5, 7])
-def test_narrow_planes(isa, kernel, dtype):
+def test_narrow_planes(kernel_set, kernel, dtype):
     """Up to half of a vector: two planes share one, an odd plane is by itself."""
     rng = np.random.default_rng(kernel)
     for width in range(1, 10):
@@ -48,7 +33,7 @@ def test_narrow_planes(isa, kernel, dtype):
 
 @pytest.mark.parametrize("stride", [2, 3, 4])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7, (3, 5)])
-def test_strides(isa, kernel, stride):
+def test_strides(kernel_set, kernel, stride):
     """Rows taken apart, and phases zipped together again."""
     rng = np.random.default_rng(stride)
     shape = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -61,7 +46,7 @@ def test_strides(isa, kernel, stride):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("stride", [2, 3, 4])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5, 9, 33, 70])
-def test_strides_along_a_row(isa, kernel, stride, dtype):
+def test_strides_along_a_row(kernel_set, kernel, stride, dtype):
     """Vectors between the masked ones at both ends, with column taps for whole turns, and with others."""
     rng = np.random.default_rng(kernel)
     for width in (100, 257, 700):
@@ -73,7 +58,7 @@ def test_strides_along_a_row(isa, kernel, stride, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kernel", [3, 4, 5, 6, 7, 8, 33, 200, 1024, 1025])
-def test_long_rows(isa, kernel, dtype):
+def test_long_rows(kernel_set, kernel, dtype):
     """Blocks of four results a lane: one and several, whole and not, in one piece and in some."""
     rng = np.random.default_rng(kernel)
     for width in (1, 40, 62, 64, 65, 250, 1500):
@@ -85,7 +70,7 @@ def test_long_rows(isa, kernel, dtype):
     check("depthwise_conv2d", x, w, padding=(1, kernel // 2), stride=(2, 1))
 
 
-def test_long_rows_in_pieces(isa):
+def test_long_rows_in_pieces(kernel_set):
     """Summed in one order, however long the row: the bits of a piece are those of the whole."""
     rng = np.random.default_rng(0)
     x, w = np.float32(rng.standard_normal((3, 900))), np.float32(rng.standard_normal((3, 1, 31)))
@@ -97,7 +82,7 @@ def test_long_rows_in_pieces(isa):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_long_rows_with_infinite_taps(isa):
+def test_long_rows_with_infinite_taps(kernel_set):
     """A tap that meets padding only does not count."""
     rng = np.random.default_rng(0)
     for count in (3, 6, 31):
@@ -108,7 +93,7 @@ def test_long_rows_with_infinite_taps(isa):
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("stride", [2, 3, 4])
-def test_strides_beside_infinities(isa, stride):
+def test_strides_beside_infinities(kernel_set, stride):
     """Elements that no tap meets do not count, whatever they are."""
     rng = np.random.default_rng(stride)
     for kernel in (1, 2, 3, 5, 6):
@@ -123,7 +108,7 @@ def test_strides_beside_infinities(isa, stride):
 @pytest.mark.parametrize(
     "kernel", [(1, 1), (3, 3), (5, 5), (7, 7), (1, 2), (1, 3), (1, 5), (1, 7), (3, 1), (2, 5)]
 )
-def test_marching_channels(isa, kernel, dtype):
+def test_marching_channels(kernel_set, kernel, dtype):
     """Channels last, rows alone and together: all strides, taps that padding hides, a depth tap more."""
     rng = np.random.default_rng(sum(kernel))
     for channels in (3, 16, 37):
@@ -143,7 +128,7 @@ def test_marching_channels(isa, kernel, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kernel", [(9, 9), (11, 4), (4, 12), (31, 31), (9,), (31,)])
-def test_staged_channels(isa, kernel, dtype):
+def test_staged_channels(kernel_set, kernel, dtype):
     """Channels last, many taps: x copied together, at once and in parts; 512 channels collide."""
     rng = np.random.default_rng(len(kernel))
     name, last = f"depthwise_conv{len(kernel)}d", dict(data_format="channels_last")
@@ -160,7 +145,7 @@ def test_staged_channels(isa, kernel, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
-def test_results_beyond_caches(isa, data_format, dtype):
+def test_results_beyond_caches(kernel_set, data_format, dtype):
     """Whole lines are stored past the caches, what is before and behind them is not."""
     rng = np.random.default_rng(0)
     rows = 4 // np.dtype(dtype).itemsize  # as many bytes of either type
@@ -181,7 +166,7 @@ def test_results_beyond_caches(isa, data_format, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.complex64, np.complex128])
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
-def test_rows_alike_give_the_same_bits(isa, data_format, dtype):
+def test_rows_alike_give_the_same_bits(kernel_set, data_format, dtype):
     """The order of summation does not depend on where a result lies, nor on the rows of its tile."""
     rng = np.random.default_rng(0)
 
@@ -209,7 +194,7 @@ def test_rows_alike_give_the_same_bits(isa, data_format, dtype):
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (1, 7), (4, 4), (5, 5), (7, 7), (3, 1)])
-def test_rolling_rows(isa, kernel):
+def test_rolling_rows(kernel_set, kernel):
     rng = np.random.default_rng(1)
     for width in (3, 16, 33, 70):
         for rate in (1, 3, 12):
@@ -219,7 +204,7 @@ def test_rolling_rows(isa, kernel):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kernel", [(3, 3), (4, 4), (5, 5), (7, 7), (1, 3), (1, 5), (1, 7)], ids=str)
-def test_overlapping_vectors(isa, kernel, dtype):
+def test_overlapping_vectors(kernel_set, kernel, dtype):
     """Every width up to five vectors, borders on any lane; nothing is written beside the result."""
     k = kernel[1]
     rng = np.random.default_rng(k)
@@ -238,7 +223,7 @@ def test_overlapping_vectors(isa, kernel, dtype):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_deep_kernels(isa, depth):
+def test_deep_kernels(kernel_set, depth):
     """3 x 3 taps in one to four slices, of which some lie outside."""
     rng = np.random.default_rng(depth)
     for width in (5, 14, 28, 33):
@@ -249,7 +234,7 @@ def test_deep_kernels(isa, depth):
 
 
 @pytest.mark.parametrize("outputs", [90, 96, 100, 200])
-def test_packed_columns(isa, outputs):
+def test_packed_columns(kernel_set, outputs):
     """From about a hundred outputs on, columns may be copied together first; planes may exceed a panel."""
     rng = np.random.default_rng(outputs)
     for channels, shape in ((20, (9, 13)), (300, (14, 14)), (300, (31, 29))):
@@ -264,7 +249,7 @@ def test_packed_columns(isa, outputs):
 
 
 @pytest.mark.parametrize("channels", [20, 300, 1100])
-def test_few_pixels(isa, channels):
+def test_few_pixels(kernel_set, channels):
     """Outputs as lanes, in several blocks of channels."""
     rng = np.random.default_rng(channels)
     for sizes in ((1, 1), (3, 3), (7, 7), (2, 25)):
@@ -275,7 +260,7 @@ def test_few_pixels(isa, channels):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("channels", [64, 83, 1100])
-def test_last_pixels_of_a_plane(isa, channels, dtype):
+def test_last_pixels_of_a_plane(kernel_set, channels, dtype):
     """One to four pixels more than whole vectors are summed along the channels, in every cut of the plane."""
     rng = np.random.default_rng(channels)
     before = _core.set_parallel_threshold(0)
@@ -301,7 +286,7 @@ def test_last_pixels_of_a_plane(isa, channels, dtype):
         _core.set_parallel_threshold(before)
 
 
-def test_last_pixels_of_spread_arrays(isa):
+def test_last_pixels_of_spread_arrays(kernel_set):
     """Pixels, rows, channels and weights that are not neighbours in memory."""
     rng = np.random.default_rng(9)
     wide, p = integers(rng, 80, 14, 28), integers(rng, 50, 160)
@@ -316,7 +301,7 @@ def test_last_pixels_of_spread_arrays(isa):
 
 
 @pytest.mark.parametrize("shape", [(16, 64, 64), (200, 32, 32), (40, 33, 31)])
-def test_lines_read_where_they_lie(isa, shape):
+def test_lines_read_where_they_lie(kernel_set, shape):
     """Rows of pixels so far apart that they share cache sets are packed, others read in place."""
     rng = np.random.default_rng(2)
     x, p = integers(rng, *shape), integers(rng, 24, shape[0])
@@ -325,7 +310,7 @@ def test_lines_read_where_they_lie(isa, shape):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
 @pytest.mark.parametrize("channels", [64, 80, 100])
-def test_dense_channels_at_any_alignment(isa, channels, dtype):
+def test_dense_channels_at_any_alignment(kernel_set, channels, dtype):
     """Results that are aligned alike in every pixel begin with a vector of fewer channels."""
     rng = np.random.default_rng(channels)
     x, w = integers(rng, 5, 9, channels, dtype=dtype), integers(rng, channels, 1, 3, 3, dtype=dtype)
@@ -357,7 +342,7 @@ SHARED = {
 
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 @pytest.mark.parametrize("name", SHARED)
-def test_threads_share(isa, name, data_format):
+def test_threads_share(kernel_set, name, data_format):
     """However a call is shared among threads, the same bits come out, and they are right."""
     function, shape, kernel, outputs, options = SHARED[name]
     options = dict(options)
@@ -408,7 +393,7 @@ def windows_by_hand(layer, x):
 
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_standard_convolution(isa, rank, data_format):
+def test_standard_convolution(kernel_set, rank, data_format):
     """Exact on integers: more summands than one pass takes, few outputs and many, every stride."""
     rng = np.random.default_rng(rank)
     for trial in range(24):
@@ -449,7 +434,7 @@ def test_standard_convolution_wants_dense_rows():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_single_pixels(isa, dtype):
+def test_single_pixels(kernel_set, dtype):
     """Weights at every alignment, sizes that are no whole vectors, more summands than one pass takes."""
     rng = np.random.default_rng(2)
     for depth in (15, 16, 17, 40, 64, 1024, 1100):
@@ -465,7 +450,7 @@ def test_single_pixels(isa, dtype):
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_tap_that_is_not_finite(isa, value):
+def test_tap_that_is_not_finite(kernel_set, value):
     """It meets what exists and no padded zero, in its own channel only, whatever shares its tile."""
     rng = np.random.default_rng(3)
     for width, stride in ((7, 1), (14, 1), (37, 1), (14, 2), (40, 2), (14, 3)):
@@ -477,7 +462,7 @@ def test_tap_that_is_not_finite(isa, value):
 
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 @pytest.mark.parametrize("width", [64, 65, 67, 93])
-def test_rows_of_one_residue(isa, width, data_format):
+def test_rows_of_one_residue(kernel_set, width, data_format):
     """A large dilated separable layer, by rows modulo the dilation: few and many, some without any input."""
     rng = np.random.default_rng(width)
     for height, kernel, dilation, padding in (
@@ -496,7 +481,7 @@ def test_rows_of_one_residue(isa, width, data_format):
 
 
 @pytest.mark.parametrize("activation", ["relu", "relu6"])
-def test_clamps_keep_nan_quietly(isa, activation):
+def test_clamps_keep_nan_quietly(kernel_set, activation):
     """An input that is no number makes results that are none, and no warning."""
     x = np.zeros((16, 5, 40), np.float32)
     x[3, 2, 7] = np.nan

@@ -1,5 +1,5 @@
-/* The planar tile for a kernel of one row whose taps lie a vector or more apart, or that is one tap: every row of results by itself, in
- * segments all of whose columns meet the same taps.
+/* The planar tile for a kernel of one row whose taps lie a vector or more apart, or that is one tap: every row of results by
+ * itself, in segments all of whose columns meet the same taps.
  *
  * The taps of one output are added in order. Lanes beyond a row are zero: all taps must be finite. */
 #ifndef DSCONV_DEPTHWISE_ROWS_H
@@ -13,7 +13,7 @@
 
 /* Columns [begin, end) of a row, and the column taps [first, last) that they meet. */
 typedef struct { dsc_int begin, end, first, last; } row_segment;
-typedef struct { row_segment segment[2 * ROW_TAPS]; int count; } row_segments;
+typedef struct { row_segment segment[2 * ROW_TAPS + 1]; int count; } row_segments;   /* each tap begins and ends one, at most */
 
 /* Lane l of tap c reads x[c * dilation + l]. V vectors of a segment; `lanes`: or so many lanes of one. */
 INLINE void add_row_taps(const depthwise_tile *t, const row_segment *s, const real *x, real *y, const int V, dsc_int lanes)

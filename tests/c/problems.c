@@ -15,35 +15,6 @@ static dsc_vector vector_of(const operand *o)
     return (dsc_vector){o->data, o->at.step[0], o->at.step[1]};
 }
 
-/* Steps that are never taken, as the caller sets them: NumPy's own is 0. */
-static void tidy(dsc_map *map, const dsc_int *size, dsc_int channels)
-{
-    if (channels == 1 && size[2] > 1)
-        map->channel = 0;
-    if (size[2] == 1)
-        map->step[2] = size[1] > 1 ? map->step[1] : 1;
-    if (size[1] == 1)
-        map->step[1] = size[2] * map->step[2];
-}
-
-static bool evenly_spaced(const dsc_map *map, const dsc_int *size)
-{
-    return !map->data || ((size[1] == 1 || map->step[1] == size[2] * map->step[2]) &&
-                          (size[0] == 1 || map->step[0] == size[1] * size[2] * map->step[2]));
-}
-
-/* One long row of pixels where both maps allow it. */
-static void collapse_pixels(dsc_problem *p)
-{
-    dsc_extent *e = &p->e;
-    if (!evenly_spaced(&p->x, e->in) || !evenly_spaced(&p->y, e->in))
-        return;
-    e->in[2] *= e->in[0] * e->in[1];
-    e->in[0] = e->in[1] = 1;
-    memcpy(e->out, e->in, sizeof e->out);
-    tidy(&p->x, e->in, p->channels), tidy(&p->y, e->out, p->outputs);
-}
-
 static void group_channels(dsc_map *map, dsc_int multiplier)
 {
     map->multiplier = map->channel;
@@ -128,7 +99,7 @@ static dsc_problem forward_problem(test_case *t)
         p.x = map_of(&arrays[X]);
     p.y = map_of(&arrays[Y]);
     if (t->tidy)
-        tidy(&p.x, t->in, t->channels), tidy(&p.y, t->out, t->outputs);
+        dsc_tidy_map(&p.x, t->in, t->channels), dsc_tidy_map(&p.y, t->out, t->outputs);
     if (arrays[TAPS].data)
         p.taps = (dsc_taps){arrays[TAPS].data, taps->step[0], taps->step[1], taps->step[2],
                             {taps->step[3], taps->step[4], taps->step[5]}};
@@ -152,6 +123,8 @@ dsc_problem problem_of(test_case *t)
     else if (t->row->result == MIXING_BIAS)
         turn_to_sums(&p);
     if (t->row->window == NO_WINDOW && t->tidy)
-        collapse_pixels(&p);
+        dsc_collapse_pixels(&p);
+    if (t->row->kernel == DSC_DEPTHWISE && t->tidy)
+        dsc_merge_axes(&p);
     return p;
 }
