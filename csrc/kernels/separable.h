@@ -1,5 +1,5 @@
 /* Pointwise convolution, alone or fed by a depthwise stage tile by tile, so that the depthwise result is never stored
- * whole. Alone, the first stage is a copy (planar) or nothing (interleaved). */
+ * whole (but see ../stages.c). Alone, the first stage is a copy (planar) or nothing (interleaved). */
 #ifndef DSCONV_SEPARABLE_H
 #define DSCONV_SEPARABLE_H
 
