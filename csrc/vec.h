@@ -16,8 +16,12 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define FEW_TILES 0
 #endif
 
+/* Pixels side by side instead of vectors of channels that march along a row, which takes more registers. */
+#define PIXELS_ABREAST (VECTOR_REGISTERS < 32 && !FEW_TILES)
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_MORE _Pragma("GCC unroll 32")
 #define ONCE_A_CALL __attribute__((cold))   /* short code rather than fast code */
 
 /* Keep a loaded vector in its register: gcc would rather load it again for each use. */

@@ -33,6 +33,13 @@ static dsc_int lanes_to_skip(const dsc_problem *p)
     return skip % p->parts ? 0 : skip;
 }
 
+/* Sets to which masks are dear: a last vector of fewer channels begins within the one before, and has taps of its own, which come
+ * after those of whole vectors and of the last one. */
+static bool overlaps_last(dsc_int channels)
+{
+    return PIXELS_ABREAST && channels >= LANES && channels % LANES != 0;
+}
+
 static dsc_int lanes_packed(const dsc_problem *p)
 {
     return round_up(p->channels, LANES) + LANES;
@@ -53,9 +60,16 @@ static packed_channels no_channels(const dsc_problem *p, dsc_int skip, void *scr
 static void pack_tap(const dsc_problem *p, const real *tap, dsc_int first, real *lanes)
 {
     const int shift = p->parts - 1;   /* two neighbours share a complex tap; a division would take as long as the rest */
+    const dsc_int step = p->taps.channel;
+    if (first >= 0 && first + LANES <= p->channels) {
+        UNROLL
+        for (int lane = 0; lane < LANES; ++lane)
+            lanes[lane] = tap[((first + lane) >> shift) * step];
+        return;
+    }
     for (dsc_int lane = 0; lane < LANES; ++lane) {
         dsc_int channel = first + lane;
-        lanes[lane] = channel >= 0 && channel < p->channels ? tap[(channel >> shift) * p->taps.channel] : 0;
+        lanes[lane] = channel >= 0 && channel < p->channels ? tap[(channel >> shift) * step] : 0;
     }
 }
 
@@ -85,21 +99,28 @@ static real bias_of_channel(const dsc_problem *p, dsc_int image, dsc_int channel
     return ((const real *)bias->data)[image * bias->batch + channel / p->parts * bias->step + channel % p->parts];
 }
 
-static void pack_channels(const dsc_problem *p, dsc_int image, packed_channels *packed)
+static void pack_vector_and_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int vector, packed_channels *packed)
 {
     const real *bias = (const real *)p->taps_bias.data;
-    bool same = packed->image >= 0 && p->taps.batch == 0 && (!bias || p->taps_bias.batch == 0);
+    const dsc_int taps = p->e.kernel[0] * p->e.kernel[1] * p->e.kernel[2] * p->parts * LANES;
+    pack_vector(p, (const real *)p->taps.data + image * p->taps.batch, first, packed->taps + vector * taps);
+    for (dsc_int lane = 0; lane < LANES; ++lane) {
+        dsc_int channel = first + lane;
+        bool exists = bias && channel >= 0 && channel < p->channels;
+        packed->bias[vector * LANES + lane] = exists ? bias_of_channel(p, image, channel) : 0;
+    }
+}
+
+static void pack_channels(const dsc_problem *p, dsc_int image, packed_channels *packed)
+{
+    bool same = packed->image >= 0 && p->taps.batch == 0 && (!p->taps_bias.data || p->taps_bias.batch == 0);
+    dsc_int vector = 0;
     if (same || packed->image == image)
         return;
-    const dsc_int taps = p->e.kernel[0] * p->e.kernel[1] * p->e.kernel[2] * p->parts * LANES;
-    for (dsc_int first = -packed->skip, at = 0; first < p->channels; first += LANES, at += LANES) {
-        pack_vector(p, (const real *)p->taps.data + image * p->taps.batch, first, packed->taps + at / LANES * taps);
-        for (dsc_int lane = 0; lane < LANES; ++lane) {
-            dsc_int channel = first + lane;
-            bool exists = bias && channel >= 0 && channel < p->channels;
-            packed->bias[at + lane] = exists ? bias_of_channel(p, image, channel) : 0;
-        }
-    }
+    for (dsc_int first = -packed->skip; first < p->channels; first += LANES)
+        pack_vector_and_bias(p, image, first, vector++, packed);
+    if (overlaps_last(p->channels))
+        pack_vector_and_bias(p, image, p->channels - LANES, vector, packed);
     packed->image = image;
 }
 

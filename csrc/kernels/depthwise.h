@@ -129,7 +129,7 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
 static bool stores_past(const dsc_problem *p)
 {
     const dsc_int *step = p->y.step;
-    const bool lines = VECTOR_BYTES == LINE_BYTES && whole_vectors(step[0]) && whole_vectors(step[1]) && whole_vectors(step[2]);
+    const bool lines = (VECTOR_BYTES == LINE_BYTES || PIXELS_ABREAST) && whole_vectors(step[0]) && whole_vectors(step[1]) && whole_vectors(step[2]);
     return lines && !p->mixing.data && result_bytes(p) > PAST_BYTES;
 }
 

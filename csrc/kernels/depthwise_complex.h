@@ -8,15 +8,14 @@
 #define COMPLEX_PHASES 8        /* largest stride of transposed convolutions */
 #define COMPLEX_REACH ((dsc_int)1 << 40)   /* of padding and dilation: they are doubled */
 
-/* Do the columns of every phase march? One without taps need not. */
-static bool phases_march(const dsc_problem *p)
+static bool phases_in_pairs(const dsc_problem *p)
 {
     const dsc_int phases = p->e.transposed ? p->e.stride[2] : 1;
     for (dsc_int phase = 0; phase < at_most(phases, COMPLEX_PHASES); ++phase) {
         dsc_extent e = p->e;
         if (p->e.transposed)
             dsc_phase_of(&p->e, 2, phase, &e);
-        if (e.stride[2] > MARCH_SHARING || (e.kernel[2] && march_of(&e) < 0))
+        if (!complex_in_pairs(&e))
             return false;
     }
     return phases <= COMPLEX_PHASES;
@@ -38,7 +37,7 @@ static dsc_problem complex_as_reals(const dsc_problem *p)
 
 static bool complex_channels(const dsc_problem *p)
 {
-    if (p->x.channel != 2 || p->y.channel != 2 || p->y.step[2] == 2 || !phases_march(p))
+    if (p->x.channel != 2 || p->y.channel != 2 || p->y.step[2] == 2 || !phases_in_pairs(p))
         return false;
     const dsc_problem r = complex_as_reals(p);
     const dsc_extent e = reading_extent(&r);

@@ -3,7 +3,7 @@
 #ifndef DSCONV_DEPTHWISE_INTERLEAVED_H
 #define DSCONV_DEPTHWISE_INTERLEAVED_H
 
-#include "channel_taps.h"
+#include "channel_region.h"
 #include "depthwise_marching.h"
 
 #if FEW_TILES
@@ -13,48 +13,9 @@
 #endif
 #define PIXELS (1 << PIXELS_LOG2)
 #define TAPS_TOGETHER 8    /* column taps that are kept in registers */
-
-typedef struct {
-    const dsc_extent *e;
-    const real *x;             /* of the image */
-    const dsc_int *x_step;
-    int parts;                 /* 2: pairs of channels are complex numbers, and all columns march */
-    const real *taps;          /* of the first vector of channels: tap 0 of the region */
-    dsc_int tap_vector;        /* elements from the taps of one vector to those of the next */
-    dsc_int tap_step[3];       /* ... from one depth, row, column tap to the next */
-    bool in_order;             /* these steps are those of [depth][row][column] */
-    const real *bias;          /* a vector for each vector of channels */
-    dsc_int skip, channels;    /* lanes of the first vector that are no channels */
-    dsc_int depth, row, rows, column, columns;
-    real *y;                   /* of the first output */
-    dsc_int y_row, y_column;
-    bool past;                 /* vectors that are whole lines are stored past the caches */
-    bool spread;               /* pixels of the result have others between them */
-    const epilogue *finish;
-} channel_region;
-
-/* One tile: some outputs of one row, a vector of channels: lanes [low, high). */
-typedef struct {
-    const channel_region *r;
-    const real *taps, *bias;
-    dsc_int channel, low, high, row, column;
-    dsc_int depth_first, depth_last, row_first, row_last;
-} channel_tile;
-
-/* The vector of channels with this number. True if all its lanes are channels. */
-static bool choose_vector(channel_tile *t, dsc_int vector)
-{
-    const channel_region *r = t->r;
-    t->channel = vector * LANES - r->skip;
-    t->taps = r->taps + vector * r->tap_vector, t->bias = r->bias + vector * LANES;
-    t->low = at_least(-t->channel, 0), t->high = at_most(r->channels - t->channel, LANES);
-    return t->low == 0 && t->high == LANES;
-}
-
-static dsc_int channel_vectors(const channel_region *r)
-{
-    return divide_up(r->channels + r->skip, LANES);
-}
+#define STAGED_TAPS 32     /* of several rows: copied first; fewer, and copying costs too much ... */
+#define COLLIDING_TAPS 6
+#define COLLIDING_BYTES 2048   /* ... but where pixels so far apart share sets of the first-level cache */
 
 INLINE void store_sums(const channel_tile *t, const int P, const int tail, mask m, vec *sums)
 {
@@ -293,10 +254,19 @@ static bool marches_alone(const channel_tile *t)
     return e->stride[2] > MARCH_SHARING && e->kernel[1] == e->kernel[2] && t->row_last - t->row_first == e->kernel[1];
 }
 
-static void finish_pixels(const channel_region *r, dsc_int row)
+/* Kernels of which a part of x is copied first. */
+static bool copies_first(const channel_region *r)
 {
-    for (dsc_int q = 0; r->finish->later != DSC_LINEAR && q < r->columns; ++q)
-        finish_later(r->finish, r->y + (row - r->row) * r->y_row + q * r->y_column, 1, r->channels);
+    const dsc_extent *e = r->e;
+    const dsc_int taps = e->kernel[1] * e->kernel[2];
+    const bool collide = r->x_step[2] * (dsc_int)sizeof(real) % COLLIDING_BYTES == 0;
+    return march_of(e) < 0 && (collide ? taps >= COLLIDING_TAPS : e->kernel[1] > 1 && taps >= STAGED_TAPS);
+}
+
+/* Columns whose numbers may be complex; of phases one without taps need not march. */
+static bool complex_in_pairs(const dsc_extent *e)
+{
+    return e->stride[2] <= MARCH_SHARING && (e->kernel[2] == 0 || march_of(e) >= 0);
 }
 
 /* Rows of one residue modulo the dilation read the same inputs. */

@@ -3,7 +3,11 @@
 #define DSCONV_DEPTHWISE_PLAN_H
 
 #include "depthwise_elements.h"
+#if PIXELS_ABREAST
+#include "depthwise_abreast.h"
+#else
 #include "depthwise_interleaved.h"
+#endif
 
 #define STRIP_BYTES (160 << 10)       /* strips of a region: a part of the second-level cache */
 #define STRIP_BYTES_MOST (256 << 10)  /* more is left to the element-wise path */

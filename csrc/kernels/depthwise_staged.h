@@ -5,13 +5,10 @@
 #ifndef DSCONV_DEPTHWISE_STAGED_H
 #define DSCONV_DEPTHWISE_STAGED_H
 
-#include "depthwise_interleaved.h"
+#include "depthwise_plan.h"
 
 #define STAGED_BYTES (128 << 10)
 #define STAGED_PIXELS (STAGED_BYTES / VECTOR_BYTES)
-#define STAGED_TAPS 32       /* of several rows; fewer, and copying costs too much ... */
-#define COLLIDING_TAPS 6
-#define COLLIDING_BYTES 2048 /* ... but where pixels so far apart share sets of the first-level cache */
 #define STAGED_COLUMNS 32    /* of results: narrower parts only if these do not fit */
 
 /* Results of one part. */
@@ -56,12 +53,8 @@ static bool can_stage(const channel_region *r)
 {
     const dsc_extent *e = r->e;
     const dsc_int most = STAGED_PIXELS;   /* keeps products small */
-    const bool collide = r->x_step[2] * (dsc_int)sizeof(real) % COLLIDING_BYTES == 0;
-    if (r->parts == 2 || march_of(e) >= 0 || e->kernel[0] != 1 || e->kernel[1] > most || e->kernel[2] > most ||
-        e->dilation[1] > most || e->dilation[2] > most || e->stride[1] > most || e->stride[2] > most)
-        return false;
-    const dsc_int taps = e->kernel[1] * e->kernel[2];
-    return (collide ? taps >= COLLIDING_TAPS : e->kernel[1] > 1 && taps >= STAGED_TAPS) &&
+    return r->parts == 1 && e->kernel[0] == 1 && e->kernel[1] <= most && e->kernel[2] <= most && e->dilation[1] <= most &&
+           e->dilation[2] <= most && e->stride[1] <= most && e->stride[2] <= most && copies_first(r) &&
            part_fits(e, choose_part(e, r->rows, r->columns));
 }
 
@@ -70,6 +63,12 @@ static void clip_span(dsc_int size, dsc_int *first, dsc_int *count)
 {
     const dsc_int last = at_most(*first + *count, size);
     *first = at_least(*first, 0), *count = at_least(last - *first, 0);
+}
+
+static void stage_row(real *to, const real *from, dsc_int step, dsc_int columns, bool whole, mask m)
+{
+    for (dsc_int i = 0; i < columns; ++i, from += step, to += LANES)
+        v_store(to, whole ? v_load(from) : v_load_masked(from, m));
 }
 
 /* A part of x to `stage`, the vector of channels of t. `part` then reads it there. */
@@ -84,8 +83,7 @@ static void stage_part(channel_tile *t, const channel_region *r, channel_region 
     const real *x = r->x + t->channel + (r->depth * e->stride[0] - e->low[0]) * r->x_step[0] + row * r->x_step[1] +
                     column * r->x_step[2];
     for (dsc_int j = 0; t->depth_first < t->depth_last && j < rows; ++j)
-        for (dsc_int i = 0; i < columns; ++i)
-            v_store(stage + (j * pitch + i) * LANES, v_load_masked(x + j * r->x_step[1] + i * r->x_step[2], m));
+        stage_row(stage + j * pitch * LANES, x + j * r->x_step[1], r->x_step[2], columns, t->low == 0 && t->high == LANES, m);
     step[0] = 0, step[1] = pitch * LANES, step[2] = LANES;
     part->x = stage - t->channel - row * step[1] - column * step[2];
     part->x_step = step;
