@@ -17,7 +17,7 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #endif
 
 /* Pixels side by side instead of vectors of channels that march along a row, which takes more registers. */
-#define PIXELS_ABREAST (VECTOR_REGISTERS < 32 && !FEW_TILES)
+#define PIXELS_ABREAST (VECTOR_REGISTERS < 32)
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")

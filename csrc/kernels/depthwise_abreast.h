@@ -183,57 +183,82 @@ typedef void (*abreast_function)(const abreast_row *, const abreast_tile *);
     static void name##_##P##_##clip(const abreast_row *r, const abreast_tile *t) \
     { run_abreast(r, t, (abreast_kind){P, clip, __VA_ARGS__}); }
 #define ABREAST_BOTH(name, P, ...) ABREAST_CLIP(name, P, 0, __VA_ARGS__) ABREAST_CLIP(name, P, 1, __VA_ARGS__)
+#if FEW_TILES
+#define ABREAST_THREE(name, ...)
+#define ABREAST_SIX(name, ...)
+#define ABREAST_ODD(name, P)
+#else
+#define ABREAST_THREE(name, ...) ABREAST_BOTH(name, 3, __VA_ARGS__)
+#define ABREAST_SIX(name, ...) ABREAST_BOTH(name, 6, __VA_ARGS__)
+#define ABREAST_ODD(name, P) ABREAST_PAIR(name, P),
+#endif
 #define ABREAST_FEW(name, ...) \
-    ABREAST_BOTH(name, 1, __VA_ARGS__) ABREAST_BOTH(name, 2, __VA_ARGS__) ABREAST_BOTH(name, 3, __VA_ARGS__) \
+    ABREAST_BOTH(name, 1, __VA_ARGS__) ABREAST_BOTH(name, 2, __VA_ARGS__) ABREAST_THREE(name, __VA_ARGS__) \
     ABREAST_BOTH(name, 4, __VA_ARGS__)
-#define ABREAST_ALL(name, ...) \
-    ABREAST_FEW(name, __VA_ARGS__) ABREAST_BOTH(name, 6, __VA_ARGS__) ABREAST_BOTH(name, 8, __VA_ARGS__)
+#define ABREAST_ALL(name, ...) ABREAST_FEW(name, __VA_ARGS__) ABREAST_SIX(name, __VA_ARGS__) ABREAST_BOTH(name, 8, __VA_ARGS__)
 #define ABREAST_PAIR(name, P) {name##_##P##_0, name##_##P##_1}
-#define ABREAST_FEW_ENTRIES(name) ABREAST_PAIR(name, 1), ABREAST_PAIR(name, 2), ABREAST_PAIR(name, 3), ABREAST_PAIR(name, 4)
-#define ABREAST_ENTRIES(name) {ABREAST_FEW_ENTRIES(name), ABREAST_PAIR(name, 6), ABREAST_PAIR(name, 8)}
+#define ABREAST_FEW_ENTRIES(name) \
+    ABREAST_PAIR(name, 1), ABREAST_PAIR(name, 2), ABREAST_ODD(name, 3) ABREAST_PAIR(name, 4)
+#define ABREAST_ENTRIES(name) {ABREAST_FEW_ENTRIES(name), ABREAST_ODD(name, 6) ABREAST_PAIR(name, 8)}
 
 ABREAST_ALL(abreast_long, ABREAST_LONG, 1, 1, 0, 1)
 ABREAST_FEW(abreast_apart, ABREAST_APART, 1, 1, 0, 1)
-ABREAST_FEW(abreast_lines, ABREAST_APART, 1, LINE_VECTORS, 0, 1)
 ABREAST_FEW(abreast_tail, ABREAST_APART, 1, 1, 1, 1)
 ABREAST_FEW(abreast_complex, ABREAST_APART, 1, 1, 0, 2)
 ABREAST_FEW(abreast_complex_tail, ABREAST_APART, 1, 1, 1, 2)
-ABREAST_ALL(abreast_2, 2, 1, 1, 0, 1)
 ABREAST_ALL(abreast_3, 3, 1, 1, 0, 1)
+ABREAST_ALL(abreast_3_strided, 3, 2, 1, 0, 1)
+#if !FEW_TILES
+ABREAST_FEW(abreast_lines, ABREAST_APART, 1, LINE_VECTORS, 0, 1)
+ABREAST_ALL(abreast_2, 2, 1, 1, 0, 1)
 ABREAST_ALL(abreast_5, 5, 1, 1, 0, 1)
 ABREAST_ALL(abreast_7, 7, 1, 1, 0, 1)
-ABREAST_ALL(abreast_3_strided, 3, 2, 1, 0, 1)
 ABREAST_ALL(abreast_5_strided, 5, 2, 1, 0, 1)
 ABREAST_ALL(abreast_7_strided, 7, 2, 1, 0, 1)
+#endif
 
 /* Pixels of a tile, by its place in the tables. */
+#if FEW_TILES
+static const int abreast_widths[] = {1, 2, 4, 8};
+#else
 static const int abreast_widths[] = {1, 2, 3, 4, 6, 8};
+#endif
 #define ABREAST_WIDTHS ((int)(sizeof abreast_widths / sizeof *abreast_widths))
 
 /* [kind][width][clipped] */
-enum { TILES_LONG, TILES_APART, TILES_LINES, TILES_TAIL, TILES_COMPLEX, TILES_COMPLEX_TAIL, TILES_2, TILES_3, TILES_5, TILES_7,
-       TILES_3_STRIDED, TILES_5_STRIDED, TILES_7_STRIDED };
+enum { TILES_LONG, TILES_APART, TILES_TAIL, TILES_COMPLEX, TILES_COMPLEX_TAIL, TILES_3, TILES_3_STRIDED, TILES_LINES, TILES_2,
+       TILES_5, TILES_7, TILES_5_STRIDED, TILES_7_STRIDED };
 static const abreast_function abreast_table[][ABREAST_WIDTHS][2] = {
-    ABREAST_ENTRIES(abreast_long), {ABREAST_FEW_ENTRIES(abreast_apart)}, {ABREAST_FEW_ENTRIES(abreast_lines)},
-    {ABREAST_FEW_ENTRIES(abreast_tail)}, {ABREAST_FEW_ENTRIES(abreast_complex)}, {ABREAST_FEW_ENTRIES(abreast_complex_tail)},
-    ABREAST_ENTRIES(abreast_2), ABREAST_ENTRIES(abreast_3), ABREAST_ENTRIES(abreast_5), ABREAST_ENTRIES(abreast_7),
-    ABREAST_ENTRIES(abreast_3_strided), ABREAST_ENTRIES(abreast_5_strided), ABREAST_ENTRIES(abreast_7_strided),
+    ABREAST_ENTRIES(abreast_long), {ABREAST_FEW_ENTRIES(abreast_apart)}, {ABREAST_FEW_ENTRIES(abreast_tail)},
+    {ABREAST_FEW_ENTRIES(abreast_complex)}, {ABREAST_FEW_ENTRIES(abreast_complex_tail)},
+    ABREAST_ENTRIES(abreast_3), ABREAST_ENTRIES(abreast_3_strided),
+#if !FEW_TILES
+    {ABREAST_FEW_ENTRIES(abreast_lines)}, ABREAST_ENTRIES(abreast_2), ABREAST_ENTRIES(abreast_5), ABREAST_ENTRIES(abreast_7),
+    ABREAST_ENTRIES(abreast_5_strided), ABREAST_ENTRIES(abreast_7_strided),
+#endif
 };
+
+/* Tiles by column taps: of neighbouring pixels, and of those two apart. 0: none. */
+#if FEW_TILES
+static const int abreast_dense[ABREAST_TAPS + 1] = {[3] = TILES_3}, abreast_strided[ABREAST_TAPS + 1] = {[3] = TILES_3_STRIDED};
+#define ABREAST_SINGLY TILES_APART
+#else
+static const int abreast_dense[ABREAST_TAPS + 1] = {[2] = TILES_2, [3] = TILES_3, [5] = TILES_5, [7] = TILES_7};
+static const int abreast_strided[ABREAST_TAPS + 1] = {[3] = TILES_3_STRIDED, [5] = TILES_5_STRIDED, [7] = TILES_7_STRIDED};
+#define ABREAST_SINGLY TILES_LINES
+#endif
 
 static int abreast_tiles(const channel_region *r, bool whole)
 {
-    static const int dense[ABREAST_TAPS + 1] = {TILES_LONG, TILES_LONG, TILES_2, TILES_3, TILES_LONG, TILES_5, TILES_LONG, TILES_7};
-    static const int strided[ABREAST_TAPS + 1] = {[3] = TILES_3_STRIDED, [5] = TILES_5_STRIDED, [7] = TILES_7_STRIDED};
     const dsc_extent *e = r->e;
-    const dsc_int columns = e->kernel[2];
-    const bool few = columns <= ABREAST_TAPS;
+    const dsc_int columns = e->kernel[2], known = columns <= ABREAST_TAPS ? columns : 0;
     if (r->parts == 2)
         return whole ? TILES_COMPLEX : TILES_COMPLEX_TAIL;
     if (!whole)
         return TILES_TAIL;
     if (e->dilation[2] == 1 && e->stride[2] == 1 && columns > 1)
-        return few ? dense[columns] : TILES_LONG;
-    return e->dilation[2] == 1 && e->stride[2] == 2 && few && strided[columns] ? strided[columns] : TILES_LINES;
+        return abreast_dense[known] ? abreast_dense[known] : TILES_LONG;
+    return e->dilation[2] == 1 && e->stride[2] == 2 && abreast_strided[known] ? abreast_strided[known] : ABREAST_SINGLY;
 }
 
 /* Pixels of a tile whose inputs stay in the first-level cache from one vector of a line to the next. Pixels that are a power of two
@@ -251,7 +276,7 @@ static dsc_int pixels_that_fit(const channel_region *r)
 
 static dsc_int widest_abreast(const channel_region *r, int tiles, dsc_int vectors)
 {
-    const bool apart = tiles >= TILES_APART && tiles <= TILES_COMPLEX_TAIL;
+    const bool apart = tiles == ABREAST_SINGLY || (tiles >= TILES_APART && tiles <= TILES_COMPLEX_TAIL);
     const dsc_int most = apart ? ABREAST_SINGLE : r->past ? ABREAST_PAST : ABREAST;
     return vectors == 1 ? most : at_most(at_least(pixels_that_fit(r), ABREAST_LEAST), most);
 }
@@ -268,7 +293,8 @@ static int next_width(dsc_int left, dsc_int widest)
 /* The tile's vectors of channels: a line at a time, where there are functions for that. */
 static void run_vectors(const abreast_row *row, abreast_tile t, int tiles, int width, bool clipped)
 {
-    const dsc_int lines = tiles == TILES_LINES ? t.vectors / LINE_VECTORS * LINE_VECTORS : 0;
+    const bool pairs = tiles == ABREAST_SINGLY && ABREAST_SINGLY != TILES_APART;
+    const dsc_int lines = pairs ? t.vectors / LINE_VECTORS * LINE_VECTORS : 0;
     if (lines) {
         abreast_tile some = t;
         some.vectors = lines, t.vectors -= lines;
@@ -276,7 +302,7 @@ static void run_vectors(const abreast_row *row, abreast_tile t, int tiles, int w
         t.x += lines * LANES, t.y += lines * LANES, t.bias += lines * LANES, t.taps += lines * row->tap_vector;
     }
     if (t.vectors)
-        abreast_table[tiles == TILES_LINES ? TILES_APART : tiles][width][clipped](row, &t);
+        abreast_table[pairs ? TILES_APART : tiles][width][clipped](row, &t);
 }
 
 static abreast_row row_of_tiles(const channel_tile *at, bool whole)
@@ -318,9 +344,10 @@ static void run_row_abreast(const channel_tile *at, dsc_int vectors, bool whole)
     }
 }
 
-static void run_channel_row(const channel_tile *t, bool whole)
+/* ... of the one vector that was chosen. */
+static void run_channel_row(const channel_tile *t)
 {
-    run_row_abreast(t, 1, whole);
+    run_row_abreast(t, 1, t->low == 0 && t->high == LANES);
 }
 
 /* Kernels of which a part of x is copied first: large ones, and those whose inputs do not stay in the first-level cache. */

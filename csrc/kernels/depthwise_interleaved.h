@@ -6,34 +6,27 @@
 #include "channel_region.h"
 #include "depthwise_marching.h"
 
-#if FEW_TILES
-#define PIXELS_LOG2 2
-#else
 #define PIXELS_LOG2 3      /* most outputs along the width in one tile */
-#endif
 #define PIXELS (1 << PIXELS_LOG2)
 #define TAPS_TOGETHER 8    /* column taps that are kept in registers */
 #define STAGED_TAPS 32     /* of several rows: copied first; fewer, and copying costs too much ... */
 #define COLLIDING_TAPS 6
 #define COLLIDING_BYTES 2048   /* ... but where pixels so far apart share sets of the first-level cache */
 
-INLINE void store_sums(const channel_tile *t, const int P, const int tail, mask m, vec *sums)
+INLINE void store_sums(const channel_tile *t, const int P, mask m, vec *sums)
 {
     const channel_region *r = t->r;
     real *y = r->y + (t->row - r->row) * r->y_row + (t->column - r->column) * r->y_column + t->channel;
     UNROLL
     for (int p = 0; p < P; ++p) {
         vec sum = v_finish(r->finish, sums[p]);
-        if (tail)
-            v_store_masked(y + p * r->y_column, sum, m);
-        else
-            v_store(y + p * r->y_column, sum);
+        v_store_masked(y + p * r->y_column, sum, m);
     }
 }
 
 /* I column taps of one row, `dilation` apart, pixel 0 at `start` for the first. Neighbours that read the same inputs load them
  * once. `clipped`: some of the inputs may not exist. */
-INLINE void add_tap_block(const channel_tile *t, const int I, const int P, const int tail, const int clipped, mask m,
+INLINE void add_tap_block(const channel_tile *t, const int I, const int P, const int clipped, mask m,
                      const real *row, dsc_int start, const real *taps, vec *sums)
 {
     const channel_region *r = t->r;
@@ -47,7 +40,7 @@ INLINE void add_tap_block(const channel_tile *t, const int I, const int P, const
     for (int c = 0; c < P + I - 1; ++c, input += step, start += apart) {
         if (clipped && (start < 0 || start >= size))
             continue;
-        vec x = v_load_lanes(input, tail, m);
+        vec x = v_load_masked(input, m);
         V_KEEP(x);
         UNROLL
         for (int p = c >= I ? c - I + 1 : 0; p < P && p <= c; ++p)
@@ -59,7 +52,7 @@ INLINE void add_tap_block(const channel_tile *t, const int I, const int P, const
 typedef struct { const real *row, *taps; dsc_int start, left; } tap_row;
 
 /* As many blocks of I taps as remain. Where it is not known which inputs exist, asking for each is left to the border. */
-INLINE void add_tap_blocks(const channel_tile *t, const int I, const int P, const int tail, const int clipped, mask m,
+INLINE void add_tap_blocks(const channel_tile *t, const int I, const int P, const int clipped, mask m,
                            tap_row *at, vec *sums)
 {
     const channel_region *r = t->r;
@@ -67,26 +60,26 @@ INLINE void add_tap_blocks(const channel_tile *t, const int I, const int P, cons
     for (; at->left >= I; at->left -= I, at->start += I * e->dilation[2], at->taps += I * r->tap_step[2]) {
         const dsc_int last = at->start + (I == 1 ? (P - 1) * e->stride[2] : P + I - 2);
         if (!clipped || (at->start >= 0 && last < e->in[2]))
-            add_tap_block(t, I, P, tail, 0, m, at->row, at->start, at->taps, sums);
+            add_tap_block(t, I, P, 0, m, at->row, at->start, at->taps, sums);
         else if (last >= 0 && at->start < e->in[2])
-            add_tap_block(t, I, P, tail, 1, m, at->row, at->start, at->taps, sums);
+            add_tap_block(t, I, P, 1, m, at->row, at->start, at->taps, sums);
     }
 }
 
 /* `dense`: stride and dilation are 1. */
-INLINE void add_tap_row(const channel_tile *t, const int P, const int dense, const int tail, const int clipped, mask m,
+INLINE void add_tap_row(const channel_tile *t, const int P, const int dense, const int clipped, mask m,
                         const real *row, const real *taps, vec *sums)
 {
     const dsc_extent *e = t->r->e;
     tap_row at = {.row = row, .taps = taps, .start = t->column * e->stride[2] - e->low[2], .left = e->kernel[2]};
     if (dense) {
-        add_tap_blocks(t, TAPS_TOGETHER, P, tail, clipped, m, &at, sums);
-        add_tap_blocks(t, TAPS_TOGETHER / 2, P, tail, clipped, m, &at, sums);
+        add_tap_blocks(t, TAPS_TOGETHER, P, clipped, m, &at, sums);
+        add_tap_blocks(t, TAPS_TOGETHER / 2, P, clipped, m, &at, sums);
     }
-    add_tap_blocks(t, 1, P, tail, clipped, m, &at, sums);
+    add_tap_blocks(t, 1, P, clipped, m, &at, sums);
 }
 
-INLINE void run_channel_tile(const channel_tile *t, const int P, const int dense, const int tail, const int clipped)
+INLINE void run_channel_tile(const channel_tile *t, const int P, const int dense, const int clipped)
 {
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
@@ -100,48 +93,28 @@ INLINE void run_channel_tile(const channel_tile *t, const int P, const int dense
         for (dsc_int j = t->row_first; j < t->row_last; ++j) {
             const real *row = slice + (t->row * e->stride[1] - e->low[1] + j * e->dilation[1]) * r->x_step[1];
             const real *taps = t->taps + k * r->tap_step[0] + j * r->tap_step[1];
-            add_tap_row(t, P, dense, tail, clipped, m, row, taps, sums);
+            add_tap_row(t, P, dense, clipped, m, row, taps, sums);
         }
     }
-    store_sums(t, P, tail, m, sums);
+    store_sums(t, P, m, sums);
 }
 
 typedef void (*channel_function)(const channel_tile *);
 
-#define CHANNEL_TILE(P, dense, tail) \
-    static void channels_##P##_##dense##_##tail(const channel_tile *t) { run_channel_tile(t, P, dense, tail, 0); } \
-    static void channels_##P##_##dense##_##tail##_clipped(const channel_tile *t) { run_channel_tile(t, P, dense, tail, 1); }
-#if FEW_TILES
-#define CHANNEL_TILES(dense, tail) CHANNEL_TILE(1, dense, tail) CHANNEL_TILE(2, dense, tail) CHANNEL_TILE(4, dense, tail)
-#else
-#define CHANNEL_TILES(dense, tail) \
-    CHANNEL_TILE(1, dense, tail) CHANNEL_TILE(2, dense, tail) CHANNEL_TILE(4, dense, tail) CHANNEL_TILE(8, dense, tail)
-#endif
-#ifdef VECTOR_FREE_MASKS
-#define CHANNEL_TILES_BOTH(dense) CHANNEL_TILES(dense, 1)
-#define CHANNEL_ENTRIES_BOTH(dense) {CHANNEL_ENTRIES(dense, 1), CHANNEL_ENTRIES(dense, 1)}
-#else
-#define CHANNEL_TILES_BOTH(dense) CHANNEL_TILES(dense, 0) CHANNEL_TILES(dense, 1)
-#define CHANNEL_ENTRIES_BOTH(dense) {CHANNEL_ENTRIES(dense, 0), CHANNEL_ENTRIES(dense, 1)}
-#endif
-CHANNEL_TILES_BOTH(0) CHANNEL_TILES_BOTH(1)
+#define CHANNEL_TILE(P, dense) \
+    static void channels_##P##_##dense(const channel_tile *t) { run_channel_tile(t, P, dense, 0); } \
+    static void channels_##P##_##dense##_clipped(const channel_tile *t) { run_channel_tile(t, P, dense, 1); }
+#define CHANNEL_TILES(dense) CHANNEL_TILE(1, dense) CHANNEL_TILE(2, dense) CHANNEL_TILE(4, dense) CHANNEL_TILE(8, dense)
+CHANNEL_TILES(0) CHANNEL_TILES(1)
 
 #define CLIPPED(name) {name, name##_clipped}
-#if FEW_TILES
-#define CHANNEL_ENTRIES(dense, tail) \
-    {CLIPPED(channels_1_##dense##_##tail), CLIPPED(channels_2_##dense##_##tail), CLIPPED(channels_4_##dense##_##tail)}
-#else
-#define CHANNEL_ENTRIES(dense, tail) \
-    {CLIPPED(channels_1_##dense##_##tail), CLIPPED(channels_2_##dense##_##tail), \
-     CLIPPED(channels_4_##dense##_##tail), CLIPPED(channels_8_##dense##_##tail)}
-#endif
+#define CHANNEL_ENTRIES(dense) \
+    {CLIPPED(channels_1_##dense), CLIPPED(channels_2_##dense), CLIPPED(channels_4_##dense), CLIPPED(channels_8_##dense)}
 
-/* [dense][some channels][log2 pixels][clipped] */
-static const channel_function channel_table[2][2][PIXELS_LOG2 + 1][2] = {
-    CHANNEL_ENTRIES_BOTH(0), CHANNEL_ENTRIES_BOTH(1),
-};
+/* [dense][log2 pixels][clipped] */
+static const channel_function channel_table[2][PIXELS_LOG2 + 1][2] = {CHANNEL_ENTRIES(0), CHANNEL_ENTRIES(1)};
 
-static void run_channel_row(channel_tile *t, bool whole)
+static void run_channel_row(channel_tile *t)
 {
     const channel_region *r = t->r;
     const dsc_extent *e = r->e;
@@ -151,7 +124,7 @@ static void run_channel_row(channel_tile *t, bool whole)
         dsc_int left = r->column + r->columns - t->column, start = t->column * e->stride[2] - e->low[2];
         int log2 = left >= PIXELS ? PIXELS_LOG2 : left >= 4 ? 2 : left >= 2 ? 1 : 0;
         bool clipped = start < 0 || start + ((1 << log2) - 1) * e->stride[2] + reach >= e->in[2];
-        channel_table[dense][!whole][log2][clipped](t);
+        channel_table[dense][log2][clipped](t);
         t->column += (dsc_int)1 << log2;
     }
 }
@@ -159,8 +132,10 @@ static void run_channel_row(channel_tile *t, bool whole)
 static void run_channel_tiles(channel_tile *t)
 {
     const dsc_int vectors = channel_vectors(t->r);
-    for (dsc_int vector = 0; vector < vectors; ++vector)
-        run_channel_row(t, choose_vector(t, vector));
+    for (dsc_int vector = 0; vector < vectors; ++vector) {
+        choose_vector(t, vector);
+        run_channel_row(t);
+    }
 }
 
 /* Columns of one residue modulo the dilation, but for what belongs to a vector of channels. */
@@ -204,17 +179,15 @@ static int marching_rows(const channel_tile *t, bool together)
     const bool one_slice = t->depth_last - t->depth_first == 1;
     if (together)
         return one_slice ? FLAT_ROWS : SOME_ROWS;
-    return !FEW_TILES && one_slice && t->r->e->kernel[1] == 1 && t->row_last > t->row_first ? ONE_LINE : ONE_ROW;
+    return one_slice && t->r->e->kernel[1] == 1 && t->row_last > t->row_first ? ONE_LINE : ONE_ROW;
 }
 
-static march_function choose_march(const channel_tile *t, int row, bool together, bool whole)
+static march_function choose_march(const channel_tile *t, int row, bool together)
 {
     const dsc_int stride = t->r->e->stride[2];
-#if !FEW_TILES
     if (t->r->parts == 2)
         return complex_marches[row][stride - 1][together];
-#endif
-    return march_table[row][stride - 1][!whole][marching_rows(t, together)];
+    return march_table[row][stride - 1][marching_rows(t, together)];
 }
 
 static void march_rows(channel_tile *t, int row, bool together)
@@ -231,7 +204,7 @@ static void march_rows(channel_tile *t, int row, bool together)
             m.x = along.x + t->channel, m.y = along.y + t->channel;
             m.lane_low = t->low, m.lane_high = t->high;
             m.past = r->past && whole && (uintptr_t)m.y % LINE_BYTES == 0;
-            choose_march(t, row, together, whole)(&m);
+            choose_march(t, row, together)(&m);
         }
     }
 }

@@ -1,5 +1,6 @@
-/* Depthwise convolution where the channel axis is dense, for 1, 2, 3, 5 or 7 column taps: a vector of channels marches along
- * the rows. Every input is loaded once and added to the sums of all outputs that it feeds, which wait in registers.
+/* Depthwise convolution where the channel axis is dense, for 1, 2, 3, 5 or 7 column taps, on sets with many registers: a vector of
+ * channels marches along the rows. Every input is loaded once and added to the sums of all outputs that it feeds, which wait in
+ * registers.
  *
  * Sums run over columns, then depth, then rows, however many rows march together and wherever an output lies. */
 #ifndef DSCONV_DEPTHWISE_MARCHING_H
@@ -39,7 +40,7 @@ typedef struct {
 
 /* What is constant in one of the functions below. `resident`: rows of taps that stay in registers; `parts`: 2 where pairs of lanes
  * are complex numbers, whose taps are two vectors, the second for inputs with their parts exchanged. */
-typedef struct { int taps, stride, rows, tail, resident, parts; } march_kind;
+typedef struct { int taps, stride, rows, resident, parts; } march_kind;
 
 INLINE int live_outputs(const march_kind k)
 {
@@ -74,7 +75,7 @@ INLINE void add_rows_singly(const channel_march *t, const march_kind k, const in
     const real *input = column + t->row_first * t->x_row;
     const vec *row = taps + t->row_first * k.taps * k.parts + part;
     for (dsc_int left = t->row_last - t->row_first; left > 0; --left, row += k.taps * k.parts, input += t->x_row) {
-        vec x = v_load_lanes(input, k.tail, m);
+        vec x = v_load_masked(input, m);
         if (part)
             x = v_exchange(x);
         add_inputs(k, 1, newest, &x, row, row, sums);
@@ -89,7 +90,7 @@ INLINE void add_rows_together(const channel_march *t, const march_kind k, const 
     vec x[MARCH_INPUTS];
     UNROLL
     for (int j = 0; j < rows_in; ++j, input += t->x_row) {
-        x[j] = v_load_lanes(input, k.tail, m);
+        x[j] = v_load_masked(input, m);
         V_KEEP(x[j]);
     }
     add_inputs(k, tap_rows, newest, x, taps, resident, sums);
@@ -126,10 +127,8 @@ INLINE void store_column(const channel_march *t, const march_kind k, real *y, ve
         vec sum = v_finish(t->finish, sums[0][r]);
         if (VECTOR_BYTES == LINE_BYTES && t->past)
             v_store_past(y + r * t->y_row, sum);
-        else if (k.tail)
-            v_store_masked(y + r * t->y_row, sum, m);
         else
-            v_store(y + r * t->y_row, sum);
+            v_store_masked(y + r * t->y_row, sum, m);
         UNROLL
         for (int i = 1; i < live; ++i)
             sums[i - 1][r] = sums[i][r];
@@ -178,77 +177,29 @@ typedef void (*march_function)(const channel_march *);
 /* One row; some; some, or one that shares no inputs, and one depth tap; one row, and one depth and one row tap. */
 enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
 
-#if FEW_TILES
-#define MARCH_TOGETHER(K) 1
-#elif VECTOR_REGISTERS >= 32
 #define MARCH_TOGETHER(K) ((K) <= 5 ? 3 : 2)
-#else
-#define MARCH_TOGETHER(K) 2
-#endif
+#define LONE_TAPS 7   /* outputs more than MARCH_SHARING apart share few inputs or none: a row marches alone, with so many column taps */
 
-/* Outputs more than MARCH_SHARING apart share few inputs or none, and a row marches alone: with up to so many column taps, for
- * more of them are much code, which two kinds of tails would double. */
-#if FEW_TILES
-#define LONE_TAPS 0
-#elif defined VECTOR_FREE_MASKS
-#define LONE_TAPS 7
-#else
-#define LONE_TAPS 3
-#endif
-
-#define MARCH(K, S, name, rows, tail, resident) \
-    static void march_##K##_##S##_##name##_##tail(const channel_march *t) \
-    { march(t, (march_kind){K, S, rows, tail, resident, 1}); }
-#define MARCH_ONE(K, S, tail) MARCH(K, S, one, 1, tail, 0)
-#define MARCH_ALONE(K, S, tail) MARCH_ONE(K, S, tail) MARCH(K, S, flat, 1, tail, K)
-#if FEW_TILES
-#define MARCH_LINE(K, S, tail)
-#define MARCH_ALL(K, S, tail) MARCH_ONE(K, S, tail)
-#define MARCH_ENTRY(K, S, tail, some, flat, line) {march_##K##_##S##_one_##tail}
-#else
-#define MARCH_LINE(K, S, tail) MARCH(K, S, line, 1, tail, 1)
-#define MARCH_ALL(K, S, tail) \
-    MARCH_ONE(K, S, tail) MARCH(K, S, some, MARCH_TOGETHER(K), tail, 0) \
-    MARCH(K, S, flat, MARCH_TOGETHER(K), tail, (K) <= MARCH_RESIDENT ? (K) : 0)
-#define MARCH_ENTRY(K, S, tail, some, flat, line) \
-    {march_##K##_##S##_one_##tail, march_##K##_##S##_##some##_##tail, march_##K##_##S##_##flat##_##tail, \
-     march_##K##_##S##_##line##_##tail}
-#endif
-
-/* Where a mask costs something, whole vectors have functions of their own, and lines no others. */
-#ifdef VECTOR_FREE_MASKS
-#define EACH_TAIL(MACRO, K, S) MACRO(K, S, 1)
-#define EACH_LINE(K, S) MARCH_LINE(K, S, 1)
-#define MARCH_ENTRIES(K, S, some, flat, line) {MARCH_ENTRY(K, S, 1, some, flat, line), MARCH_ENTRY(K, S, 1, some, flat, line)}
-#else
-#define EACH_TAIL(MACRO, K, S) MACRO(K, S, 0) MACRO(K, S, 1)
-#define EACH_LINE(K, S) MARCH_LINE(K, S, 0)
-#define MARCH_ENTRIES(K, S, some, flat, line) {MARCH_ENTRY(K, S, 0, some, flat, line), MARCH_ENTRY(K, S, 1, some, flat, one)}
-#endif
-#define SHARING(K) EACH_TAIL(MARCH_ALL, K, 1) EACH_TAIL(MARCH_ALL, K, 2) EACH_LINE(K, 1) EACH_LINE(K, 2)
+#define MARCH(K, S, name, rows, resident) \
+    static void march_##K##_##S##_##name(const channel_march *t) { march(t, (march_kind){K, S, rows, resident, 1}); }
+#define MARCH_ONE(K, S) MARCH(K, S, one, 1, 0)
+#define MARCH_ALONE(K, S) MARCH_ONE(K, S) MARCH(K, S, flat, 1, K)
+#define MARCH_ALL(K, S) \
+    MARCH_ONE(K, S) MARCH(K, S, some, MARCH_TOGETHER(K), 0) \
+    MARCH(K, S, flat, MARCH_TOGETHER(K), (K) <= MARCH_RESIDENT ? (K) : 0) MARCH(K, S, line, 1, 1)
+#define SHARING(K) MARCH_ALL(K, 1) MARCH_ALL(K, 2)
+#define MARCH_ENTRIES(K, S, some, flat, line) \
+    {march_##K##_##S##_one, march_##K##_##S##_##some, march_##K##_##S##_##flat, march_##K##_##S##_##line}
 #define SHARING_ENTRIES(K) MARCH_ENTRIES(K, 1, some, flat, line), MARCH_ENTRIES(K, 2, some, flat, line)
 SHARING(1) SHARING(2) SHARING(3) SHARING(5) SHARING(7)
-#if LONE_TAPS >= 3
-EACH_TAIL(MARCH_ALONE, 3, 3) EACH_TAIL(MARCH_ALONE, 3, 4)
-#endif
-#if LONE_TAPS >= 7
-EACH_TAIL(MARCH_ONE, 5, 3) EACH_TAIL(MARCH_ONE, 5, 4) EACH_TAIL(MARCH_ONE, 7, 3) EACH_TAIL(MARCH_ONE, 7, 4)
-#endif
+MARCH_ALONE(3, 3) MARCH_ALONE(3, 4) MARCH_ONE(5, 3) MARCH_ONE(5, 4) MARCH_ONE(7, 3) MARCH_ONE(7, 4)
 
-/* [1, 2, 3, 5, 7 column taps][stride - 1][some channels][rows: see above] */
-static const march_function march_table[5][MARCH_STRIDES][2][FEW_TILES ? 1 : ONE_LINE + 1] = {
+/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above] */
+static const march_function march_table[5][MARCH_STRIDES][ONE_LINE + 1] = {
     {SHARING_ENTRIES(1)}, {SHARING_ENTRIES(2)},
-#if LONE_TAPS >= 3
     {SHARING_ENTRIES(3), MARCH_ENTRIES(3, 3, one, flat, one), MARCH_ENTRIES(3, 4, one, flat, one)},
-#else
-    {SHARING_ENTRIES(3)},
-#endif
-#if LONE_TAPS >= 7
     {SHARING_ENTRIES(5), MARCH_ENTRIES(5, 3, one, one, one), MARCH_ENTRIES(5, 4, one, one, one)},
     {SHARING_ENTRIES(7), MARCH_ENTRIES(7, 3, one, one, one), MARCH_ENTRIES(7, 4, one, one, one)},
-#else
-    {SHARING_ENTRIES(5)}, {SHARING_ENTRIES(7)},
-#endif
 };
 
 /* Row of the table for these column taps, -1 where there is none. */
@@ -262,9 +213,8 @@ static int march_of(const dsc_extent *e)
     return strides && few ? row[e->kernel[2]] : -1;
 }
 
-#if !FEW_TILES
 #define MARCH_COMPLEX(K, S, name, rows) \
-    static void march_complex_##K##_##S##_##name(const channel_march *t) { march(t, (march_kind){K, S, rows, 1, 0, 2}); }
+    static void march_complex_##K##_##S##_##name(const channel_march *t) { march(t, (march_kind){K, S, rows, 0, 2}); }
 #define COMPLEX_SOME(K) \
     MARCH_COMPLEX(K, 1, one, 1) MARCH_COMPLEX(K, 2, one, 1) \
     MARCH_COMPLEX(K, 1, some, MARCH_TOGETHER(K)) MARCH_COMPLEX(K, 2, some, MARCH_TOGETHER(K))
@@ -278,7 +228,6 @@ static const march_function complex_marches[5][MARCH_SHARING][2] = {
     {COMPLEX_PAIR(3, 1, some), COMPLEX_PAIR(3, 2, some)}, {COMPLEX_PAIR(5, 1, some), COMPLEX_PAIR(5, 2, some)},
     {COMPLEX_PAIR(7, 1, one), COMPLEX_PAIR(7, 2, one)},
 };
-#endif
 
 /* Rows that may march together where all their taps exist. */
 static int rows_together(const dsc_extent *e, int parts)

@@ -89,7 +89,7 @@ static void stage_part(channel_tile *t, const channel_region *r, channel_region 
     part->x_step = step;
 }
 
-static void run_staged(channel_tile *t, const channel_region *r, bool whole, real *stage)
+static void run_staged(channel_tile *t, const channel_region *r, real *stage)
 {
     const dsc_extent *e = r->e;
     const staged_part size = choose_part(e, r->rows, r->columns);
@@ -105,7 +105,7 @@ static void run_staged(channel_tile *t, const channel_region *r, bool whole, rea
             for (t->row = part.row; t->row < part.row + part.rows; ++t->row) {
                 clip_taps(t->row * e->stride[1] - e->low[1], e->dilation[1], e->kernel[1], e->in[1], 0, &t->row_first,
                           &t->row_last);
-                run_channel_row(t, whole);
+                run_channel_row(t);
             }
             t->r = r;
         }
@@ -120,8 +120,8 @@ static __attribute__((noinline)) void depthwise_staged(const channel_region *r)
     clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
               &t.depth_last);
     for (dsc_int vector = 0; vector < vectors; ++vector) {
-        const bool whole = choose_vector(&t, vector);
-        run_staged(&t, r, whole, stage);
+        choose_vector(&t, vector);
+        run_staged(&t, r, stage);
     }
     for (dsc_int row = r->row; row < r->row + r->rows; ++row)
         finish_pixels(r, row);
