@@ -27,7 +27,7 @@ typedef struct { int pixels, clipped, columns, stride, vectors, tail, parts; } a
 
 /* What the tiles of a row have in common. */
 typedef struct {
-    dsc_int slices, rows, columns;   /* taps, of depth and rows those that exist */
+    dsc_int slices, rows, columns;   /* taps: of depth and rows those that exist, or one of each and no column where none exists */
     dsc_int x_slice, x_row, x_column, x_pixel;   /* from one tap, one pixel to the next */
     dsc_int tap_slice, tap_row, tap_column, tap_vector, y_pixel;
     dsc_int apart, pixels_apart, size;   /* input columns: from a tap, a pixel to the next; how many there are */
@@ -147,7 +147,8 @@ INLINE void run_abreast(const abreast_row *t, const abreast_tile *tile, const ab
     const real *x = tile->x, *all_taps = tile->taps, *bias = tile->bias;
     real *y = tile->y;
     const dsc_int start = tile->start;
-    for (dsc_int left = tile->vectors; left > 0; left -= k.vectors) {
+    dsc_int left = tile->vectors;
+    do {
         abreast_sums sums;
         UNROLL
         for (int v = 0; v < k.vectors; ++v, bias += LANES) {
@@ -156,17 +157,21 @@ INLINE void run_abreast(const abreast_row *t, const abreast_tile *tile, const ab
                 sums[p][v] = v_load(bias);
         }
         const real *slice = x, *slice_taps = all_taps;
-        for (dsc_int i = t->slices; i > 0; --i, slice += t->x_slice, slice_taps += t->tap_slice) {
+        dsc_int slices = t->slices;
+        do {
             const real *row = slice, *taps = slice_taps;
-            for (dsc_int j = t->rows; j > 0; --j, row += t->x_row, taps += t->tap_row) {
+            dsc_int rows = t->rows;
+            do {
                 if (k.columns == ABREAST_APART)
                     add_apart(t, k, row, start, taps, sums);
                 else if (k.columns == ABREAST_LONG)
                     add_windows(t, k, row, start, taps, sums);
                 else
                     add_window(t, k, k.columns, row, start, taps, sums);
-            }
-        }
+                row += t->x_row, taps += t->tap_row;
+            } while (--rows);
+            slice += t->x_slice, slice_taps += t->tap_slice;
+        } while (--slices);
         if (t->finish->clamp)
             clamp_abreast(t->finish, k, sums);
         if (!k.tail && t->past)
@@ -174,7 +179,8 @@ INLINE void run_abreast(const abreast_row *t, const abreast_tile *tile, const ab
         else
             store_abreast(t, k, false, y, sums);
         x += k.vectors * LANES, y += k.vectors * LANES, all_taps += k.vectors * t->tap_vector;
-    }
+        left -= k.vectors;
+    } while (left > 0);
 }
 
 typedef void (*abreast_function)(const abreast_row *, const abreast_tile *);
@@ -305,12 +311,13 @@ static void run_vectors(const abreast_row *row, abreast_tile t, int tiles, int w
         abreast_table[pairs ? TILES_APART : tiles][width][clipped](row, &t);
 }
 
-static abreast_row row_of_tiles(const channel_tile *at, bool whole)
+static abreast_row row_of_tiles(const channel_tile *at, bool none, bool whole)
 {
     const channel_region *r = at->r;
     const dsc_extent *e = r->e;
     return (abreast_row){
-        .slices = at->depth_last - at->depth_first, .rows = at->row_last - at->row_first, .columns = e->kernel[2],
+        .slices = none ? 1 : at->depth_last - at->depth_first, .rows = none ? 1 : at->row_last - at->row_first,
+        .columns = none ? 0 : e->kernel[2],
         .x_slice = e->dilation[0] * r->x_step[0], .x_row = e->dilation[1] * r->x_step[1],
         .x_column = e->dilation[2] * r->x_step[2], .x_pixel = e->stride[2] * r->x_step[2],
         .tap_slice = r->tap_step[0], .tap_row = r->tap_step[1], .tap_column = r->tap_step[2], .tap_vector = r->tap_vector,
@@ -325,11 +332,12 @@ static void run_row_abreast(const channel_tile *at, dsc_int vectors, bool whole)
 {
     const channel_region *r = at->r;
     const dsc_extent *e = r->e;
-    const int tiles = abreast_tiles(r, whole);
+    const bool none = at->depth_first == at->depth_last || at->row_first == at->row_last;
+    const int tiles = !none ? abreast_tiles(r, whole) : whole ? TILES_LONG : TILES_TAIL;
     const dsc_int reach = (e->kernel[2] - 1) * e->dilation[2], widest = widest_abreast(r, tiles, vectors);
     const dsc_int slice = r->depth * e->stride[0] - e->low[0] + at->depth_first * e->dilation[0];
     const dsc_int line = at->row * e->stride[1] - e->low[1] + at->row_first * e->dilation[1];
-    const abreast_row row = row_of_tiles(at, whole);
+    const abreast_row row = row_of_tiles(at, none, whole);
     abreast_tile t = {
         .taps = at->taps + at->depth_first * r->tap_step[0] + at->row_first * r->tap_step[1], .bias = at->bias,
         .y = r->y + (at->row - r->row) * r->y_row + at->channel, .vectors = vectors,
