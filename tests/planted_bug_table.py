@@ -33,6 +33,7 @@ TAPS_NEAR = "kernels/depthwise_taps.h"
 HALVING, PHASES = "kernels/depthwise_halving.h", "kernels/depthwise_phases.h"
 INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
+ABREAST = "kernels/depthwise_abreast_tiles.h"
 MARCHING, CHANNELS = "kernels/depthwise_marching.h", "kernels/channel_taps.h"
 REGION = "kernels/converted_region.h"
 
@@ -192,8 +193,8 @@ BUGS = [
     Bug(
         "lanes skipped in the bias alone",
         CHANNELS,
-        "pack_vector(p, (const real *)p->taps.data + image * p->taps.batch, first,",
-        "pack_vector(p, (const real *)p->taps.data + image * p->taps.batch, at,",
+        "p->taps.batch, first, packed->taps",
+        "p->taps.batch, vector * LANES, packed->taps",
         isa="avx512",
     ),
     Bug(
@@ -201,8 +202,15 @@ BUGS = [
         MARCHING,
         "if (i >= t->low && i < t->high)",
         "if (i > t->low && i < t->high)",
+        isa="avx512",
     ),
-    Bug("march ends a column late", MARCHING, "c >= t->low && c < t->high)", "c >= t->low && c <= t->high)"),
+    Bug(
+        "march ends a column late",
+        MARCHING,
+        "c >= t->low && c < t->high)",
+        "c >= t->low && c <= t->high)",
+        isa="avx512",
+    ),
     Bug(
         "one row of taps for rows that march together",
         INTERLEAVED,
@@ -211,15 +219,41 @@ BUGS = [
         isa="avx512",
         ops=TRANSPOSED,
     ),
-    Bug("rows march across the border", INTERLEAVED, "start >= 0 && last < e->in[1]", "last < e->in[1]"),
     Bug(
-        "residue of columns forgotten", INTERLEAVED, "+ residue * r->y_column", "+ 0 * residue * r->y_column"
+        "rows march across the border",
+        INTERLEAVED,
+        "start >= 0 && last < e->in[1]",
+        "last < e->in[1]",
+        isa="avx512",
+    ),
+    Bug(
+        "residue of columns forgotten",
+        INTERLEAVED,
+        "+ residue * r->y_column",
+        "+ 0 * residue * r->y_column",
+        isa="avx512",
     ),
     Bug(
         "dilated rows too close",
         INTERLEAVED,
         "- e->low[1] + j * e->dilation[1]) * r->x_step[1]",
         "- e->low[1] + j) * r->x_step[1]",
+        isa="avx512",
+    ),
+    Bug("pixels abreast: the first column left out", ABREAST, "start + c < 0 ||", "start + c <= 0 ||"),
+    Bug("pixels abreast: a column too many", ABREAST, "start + c >= t->size", "start + c > t->size"),
+    Bug(
+        "a last vector that overlaps, with the taps of a whole one",
+        "kernels/channel_region.h",
+        "t->channel = r->channels - LANES, ++vector;",
+        "t->channel = r->channels - LANES;",
+    ),
+    Bug(
+        "taps of the second vector of a line",
+        ABREAST,
+        "v_load(taps + v * t->tap_vector + part * LANES)",
+        "v_load(taps + part * LANES)",
+        isa="avx2",
     ),
     # ---- pointwise and separable
     Bug("second block of channels starts over", SEPARABLE, ".resume = first > 0", ".resume = false"),

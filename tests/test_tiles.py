@@ -126,6 +126,23 @@ def test_marching_channels(kernel_set, kernel, dtype):
             check("depthwise_conv3d", x, w, padding=(1, 0, 1), stride=stride, data_format="channels_last")
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (3, 3), (5, 5), (7, 7), (4, 6), (1, 9), (3, 16)])
+def test_pixels_abreast(kernel_set, kernel, threads):
+    """Channels last: tiles of all widths, a last vector within the one before or of few channels, and channels that share
+    sets of a cache."""
+    rng = np.random.default_rng(sum(kernel))
+    with ds.num_threads(threads):
+        for width, channels in ((41, 9), (47, 17), (53, 70), (44, 512), (60, 4)):
+            x = integers(rng, 4, width, channels)
+            w, b = integers(rng, channels, 1, *kernel), integers(rng, channels)
+            for words in ({}, dict(stride=2), dict(stride=3), dict(dilation=(1, 3))):
+                for padding in ((kernel[0] // 2, kernel[1] // 2), ((3, 0), (0, 5))):
+                    words = dict(words, padding=padding, data_format="channels_last")
+                    check("depthwise_conv2d", x, w, b, **words, activation="relu")
+            check("depthwise_conv_transpose2d", x, w, b, stride=(1, 3), data_format="channels_last")
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kernel", [(9, 9), (11, 4), (4, 12), (31, 31), (9,), (31,)])
 def test_staged_channels(kernel_set, kernel, dtype):
