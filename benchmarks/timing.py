@@ -9,7 +9,8 @@ MIN_ROUNDS = 5
 # Thread pools of the contender before keep spinning for a while and would steal this one's cores.
 SETTLE_SECONDS = 0.02
 SAMPLES_PER_TURN = {False: 1, True: 8}
-# A last-level cache that resists streams keeps what was there through one pass: rows of 6 MB took 1.2 to 2 times as long then.
+# A last-level cache that resists streams keeps what was there through one pass: after one call alone,
+# rows of 6 MB take 1.2 to 2 times as long.
 WARM_CALLS = 2
 
 
