@@ -129,7 +129,7 @@ def test_marching_channels(kernel_set, kernel, dtype):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (3, 3), (5, 5), (7, 7), (4, 6), (1, 9), (3, 16)])
 def test_pixels_abreast(kernel_set, kernel, threads):
-    """Channels last: tiles of all widths, a last vector within the one before, or of few channels; 512 share sets."""
+    """Channels last: tiles of all widths, a last vector within the one before, or of few channels."""
     rng = np.random.default_rng(sum(kernel))
     with ds.num_threads(threads):
         for width, channels in ((41, 9), (47, 17), (53, 70), (44, 512), (60, 4)):
