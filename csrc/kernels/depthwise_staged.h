@@ -53,7 +53,7 @@ static bool can_stage(const channel_region *r)
 {
     const dsc_extent *e = r->e;
     const dsc_int most = STAGED_PIXELS;   /* keeps products small */
-    return r->parts == 1 && e->kernel[0] == 1 && e->kernel[1] <= most && e->kernel[2] <= most && e->dilation[1] <= most &&
+    return (r->parts == 1 || PIXELS_ABREAST) && e->kernel[0] == 1 && e->kernel[1] <= most && e->kernel[2] <= most && e->dilation[1] <= most &&
            e->dilation[2] <= most && e->stride[1] <= most && e->stride[2] <= most && copies_first(r) &&
            part_fits(e, choose_part(e, r->rows, r->columns));
 }
