@@ -9,7 +9,7 @@ typedef struct {
     const dsc_extent *e;
     const real *x;             /* of the image */
     const dsc_int *x_step;
-    int parts;                 /* 2: pairs of channels are complex numbers, and all columns march */
+    int parts;                 /* 2: pairs of channels are complex numbers */
     const real *taps;          /* of the first vector of channels: tap 0 of the region */
     dsc_int tap_vector;        /* elements from the taps of one vector to those of the next */
     dsc_int tap_step[3];       /* ... from one depth, row, column tap to the next */

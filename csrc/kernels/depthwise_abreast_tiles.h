@@ -145,9 +145,30 @@ INLINE void announce_abreast(const abreast_row *t, const abreast_kind k, const r
         __builtin_prefetch(x), __builtin_prefetch(y, 1);
 }
 
+/* All taps of a vector, or of a line, of channels. */
+INLINE void add_abreast(const abreast_row *t, const abreast_kind k, const real *x, const real *taps, dsc_int start,
+                        vec (*sums)[LINE_VECTORS])
+{
+    dsc_int slices = t->slices;
+    do {
+        const real *row = x, *row_taps = taps;
+        dsc_int rows = t->rows;
+        do {
+            if (k.columns == ABREAST_APART)
+                add_apart(t, k, row, start, row_taps, sums);
+            else if (k.columns == ABREAST_LONG)
+                add_windows(t, k, row, start, row_taps, sums);
+            else
+                add_window(t, k, k.columns, row, start, row_taps, sums);
+            row += t->x_row, row_taps += t->tap_row;
+        } while (--rows);
+        x += t->x_slice, taps += t->tap_slice;
+    } while (--slices);
+}
+
 INLINE void run_abreast(const abreast_row *t, const abreast_tile *tile, const abreast_kind k)
 {
-    const real *x = tile->x, *all_taps = tile->taps, *bias = tile->bias;
+    const real *x = tile->x, *taps = tile->taps, *bias = tile->bias;
     real *y = tile->y;
     const dsc_int start = tile->start;
     dsc_int left = tile->vectors;
@@ -159,31 +180,16 @@ INLINE void run_abreast(const abreast_row *t, const abreast_tile *tile, const ab
             for (int p = 0; p < k.pixels; ++p)
                 sums[p][v] = v_load(bias);
         }
-        const real *slice = x, *slice_taps = all_taps;
-        dsc_int slices = t->slices;
         if (t->x_ahead && (k.vectors == LINE_VECTORS || (uintptr_t)x % LINE_BYTES < VECTOR_BYTES))
             announce_abreast(t, k, x, y);
-        do {
-            const real *row = slice, *taps = slice_taps;
-            dsc_int rows = t->rows;
-            do {
-                if (k.columns == ABREAST_APART)
-                    add_apart(t, k, row, start, taps, sums);
-                else if (k.columns == ABREAST_LONG)
-                    add_windows(t, k, row, start, taps, sums);
-                else
-                    add_window(t, k, k.columns, row, start, taps, sums);
-                row += t->x_row, taps += t->tap_row;
-            } while (--rows);
-            slice += t->x_slice, slice_taps += t->tap_slice;
-        } while (--slices);
+        add_abreast(t, k, x, taps, start, sums);
         if (t->finish->clamp)
             clamp_abreast(t->finish, k, sums);
         if (!k.tail && t->past)
             store_abreast(t, k, true, y, sums);
         else
             store_abreast(t, k, false, y, sums);
-        x += k.vectors * LANES, y += k.vectors * LANES, all_taps += k.vectors * t->tap_vector;
+        x += k.vectors * LANES, y += k.vectors * LANES, taps += k.vectors * t->tap_vector;
         left -= k.vectors;
     } while (left > 0);
 }
