@@ -18,12 +18,13 @@ static int abreast_tiles(const channel_region *r, bool whole)
 {
     const dsc_extent *e = r->e;
     const dsc_int columns = e->kernel[2], known = columns <= ABREAST_TAPS ? columns : 0;
-    if (r->parts == 2)
-        return whole ? TILES_COMPLEX : TILES_COMPLEX_TAIL;
+    const bool close = e->dilation[2] == 1 && e->stride[2] == 1;
     if (!whole)
-        return TILES_TAIL;
+        return r->parts == 2 ? TILES_COMPLEX_TAIL : TILES_TAIL;
+    if (r->parts == 2)
+        return close && abreast_complex[known] ? abreast_complex[known] : TILES_COMPLEX;
     const bool neighbours = columns > 1 || e->kernel[0] * e->kernel[1] == 1;   /* a column of taps is read by whole lines */
-    if (e->dilation[2] == 1 && e->stride[2] == 1 && neighbours)
+    if (close && neighbours)
         return abreast_dense[known] ? abreast_dense[known] : TILES_LONG;
     return e->dilation[2] == 1 && e->stride[2] == 2 && abreast_strided[known] ? abreast_strided[known] : ABREAST_SINGLY;
 }
@@ -43,8 +44,8 @@ static dsc_int pixels_that_fit(const channel_region *r)
 
 static dsc_int widest_abreast(const channel_region *r, int tiles)
 {
-    const bool apart = tiles == ABREAST_SINGLY || (tiles >= TILES_APART && tiles <= TILES_COMPLEX_TAIL);
-    return apart ? ABREAST_SINGLE : r->past ? ABREAST_PAST : ABREAST;
+    const bool few = r->parts == 2 || tiles == ABREAST_SINGLY || tiles == TILES_APART || tiles == TILES_TAIL;
+    return few ? ABREAST_SINGLE : r->past ? ABREAST_PAST : ABREAST;
 }
 
 /* No prefetcher sees results that have others between them. */

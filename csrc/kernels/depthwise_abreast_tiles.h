@@ -43,12 +43,14 @@ typedef vec abreast_sums[ABREAST][LINE_VECTORS];
 INLINE void add_window(const abreast_row *t, const abreast_kind k, const int count, const real *x, dsc_int start,
                        const real *taps, vec (*sums)[LINE_VECTORS])
 {
-    vec tap[2 * ABREAST_TAPS];
+    vec tap[ABREAST_TAPS][2];
     UNROLL
     for (int i = 0; i < count; ++i, taps += t->tap_column) {
-        tap[i] = v_load(taps);
-        if (count < ABREAST_TAPS)
-            V_KEEP(tap[i]);
+        UNROLL
+        for (int part = 0; part < k.parts; ++part)
+            tap[i][part] = v_load(taps + part * LANES);
+        if (count < ABREAST_TAPS && k.parts == 1)   /* more are operands from memory */
+            V_KEEP(tap[i][0]);
     }
     UNROLL_MORE
     for (int c = 0; c < (k.pixels - 1) * k.stride + count; ++c, x += t->x_column) {
@@ -57,9 +59,14 @@ INLINE void add_window(const abreast_row *t, const abreast_kind k, const int cou
         vec input = v_load(x);
         V_KEEP(input);
         UNROLL
-        for (int p = 0; p < k.pixels; ++p)
-            if (c >= p * k.stride && c - p * k.stride < count)
-                sums[p][0] += tap[c - p * k.stride] * input;
+        for (int part = 0; part < k.parts; ++part) {
+            if (part)
+                input = v_exchange(input);
+            UNROLL
+            for (int p = 0; p < k.pixels; ++p)
+                if (c >= p * k.stride && c - p * k.stride < count)
+                    sums[p][0] += tap[c - p * k.stride][part] * input;
+        }
     }
 }
 
@@ -227,6 +234,9 @@ ABREAST_ALL(abreast_3, 3, 1, 1, 0, 1)
 ABREAST_ALL(abreast_3_strided, 3, 2, 1, 0, 1)
 #if !FEW_TILES
 ABREAST_FEW(abreast_lines, ABREAST_APART, 1, LINE_VECTORS, 0, 1)
+ABREAST_FEW(abreast_complex_3, 3, 1, 1, 0, 2)
+ABREAST_FEW(abreast_complex_5, 5, 1, 1, 0, 2)
+ABREAST_FEW(abreast_complex_7, 7, 1, 1, 0, 2)
 ABREAST_ALL(abreast_1, 1, 1, 1, 0, 1)
 ABREAST_ALL(abreast_2, 2, 1, 1, 0, 1)
 ABREAST_ALL(abreast_5, 5, 1, 1, 0, 1)
@@ -245,7 +255,7 @@ static const int abreast_widths[] = {1, 2, 3, 4, 6, 8};
 
 /* [kind][width][clipped] */
 enum { TILES_LONG, TILES_APART, TILES_TAIL, TILES_COMPLEX, TILES_COMPLEX_TAIL, TILES_3, TILES_3_STRIDED, TILES_LINES, TILES_1,
-       TILES_2, TILES_5, TILES_7, TILES_5_STRIDED, TILES_7_STRIDED };
+       TILES_2, TILES_5, TILES_7, TILES_5_STRIDED, TILES_7_STRIDED, TILES_COMPLEX_3, TILES_COMPLEX_5, TILES_COMPLEX_7 };
 static const abreast_function abreast_table[][ABREAST_WIDTHS][2] = {
     ABREAST_ENTRIES(abreast_long), {ABREAST_FEW_ENTRIES(abreast_apart)}, {ABREAST_FEW_ENTRIES(abreast_tail)},
     {ABREAST_FEW_ENTRIES(abreast_complex)}, {ABREAST_FEW_ENTRIES(abreast_complex_tail)},
@@ -253,16 +263,19 @@ static const abreast_function abreast_table[][ABREAST_WIDTHS][2] = {
 #if !FEW_TILES
     {ABREAST_FEW_ENTRIES(abreast_lines)}, ABREAST_ENTRIES(abreast_1), ABREAST_ENTRIES(abreast_2), ABREAST_ENTRIES(abreast_5),
     ABREAST_ENTRIES(abreast_7), ABREAST_ENTRIES(abreast_5_strided), ABREAST_ENTRIES(abreast_7_strided),
+    {ABREAST_FEW_ENTRIES(abreast_complex_3)}, {ABREAST_FEW_ENTRIES(abreast_complex_5)}, {ABREAST_FEW_ENTRIES(abreast_complex_7)},
 #endif
 };
 
 /* Tiles by column taps: of neighbouring pixels, and of those two apart. 0: none. */
 #if FEW_TILES
 static const int abreast_dense[ABREAST_TAPS + 1] = {[3] = TILES_3}, abreast_strided[ABREAST_TAPS + 1] = {[3] = TILES_3_STRIDED};
+static const int abreast_complex[ABREAST_TAPS + 1] = {0};
 #define ABREAST_SINGLY TILES_APART
 #else
 static const int abreast_dense[ABREAST_TAPS + 1] = {[1] = TILES_1, [2] = TILES_2, [3] = TILES_3, [5] = TILES_5, [7] = TILES_7};
 static const int abreast_strided[ABREAST_TAPS + 1] = {[3] = TILES_3_STRIDED, [5] = TILES_5_STRIDED, [7] = TILES_7_STRIDED};
+static const int abreast_complex[ABREAST_TAPS + 1] = {[3] = TILES_COMPLEX_3, [5] = TILES_COMPLEX_5, [7] = TILES_COMPLEX_7};
 #define ABREAST_SINGLY TILES_LINES
 #endif
 
