@@ -125,12 +125,12 @@ static void depthwise_planes(const dsc_problem *p, const dsc_plan *plan, const o
         finish_planes(t, &target, count);
 }
 
-/* Channels dense: are the results many, and the lanes of a vector of channels a line in every pixel? */
+/* Channels dense: are the results many, and can vectors of channels begin with a line, or half of one, in every pixel? */
 static bool stores_past(const dsc_problem *p)
 {
     const dsc_int *step = p->y.step;
-    const bool lines = (VECTOR_BYTES == LINE_BYTES || PIXELS_ABREAST) && whole_vectors(step[0]) && whole_vectors(step[1]) && whole_vectors(step[2]);
-    return lines && !p->mixing.data && result_bytes(p) > PAST_BYTES;
+    const bool whole = whole_vectors(step[0]) && whole_vectors(step[1]) && whole_vectors(step[2]);
+    return (VECTOR_BYTES == LINE_BYTES || PIXELS_ABREAST) && whole && !p->mixing.data && result_bytes(p) > PAST_BYTES;
 }
 
 /* Channels [first, first + count) of a tile, channels dense on both sides. */

@@ -178,7 +178,7 @@ typedef void (*march_function)(const channel_march *);
 enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
 
 #define MARCH_TOGETHER(K) ((K) <= 5 ? 3 : 2)
-#define LONE_TAPS 7   /* outputs more than MARCH_SHARING apart share few inputs or none: a row marches alone, with so many column taps */
+#define LONE_TAPS 7   /* most column taps of a row that marches alone: outputs more than MARCH_SHARING apart share few inputs */
 
 #define MARCH(K, S, name, rows, resident) \
     static void march_##K##_##S##_##name(const channel_march *t) { march(t, (march_kind){K, S, rows, resident, 1}); }
