@@ -27,6 +27,14 @@ static inline vec v_load_masked(const real *p, mask m) { return X86(maskload)(p,
 static inline void v_store_masked(real *p, vec v, mask m) { X86(maskstore)(p, (__m256i)m, v); }
 static inline void v_store_past(real *p, vec v) { X86(stream)(p, v); }
 
+/* Instructions shuffle within halves; across them they take two. */
+#define VECTOR_HALVES
+#if REAL_BITS == 32
+static inline vec v_join_halves(const real *low, const real *high) { return _mm256_loadu2_m128(high, low); }
+#else
+static inline vec v_join_halves(const real *low, const real *high) { return _mm256_loadu2_m128d(high, low); }
+#endif
+
 /* The first lanes, of which the mask consists, in halves, quarters, ...: stores by masks take a dozen cycles on some processors. */
 static inline __attribute__((always_inline)) void v_store_start(real *p, vec v, mask m)
 {

@@ -10,69 +10,10 @@
 #include "depthwise_long.h"
 #include "depthwise_rows.h"
 #include "depthwise_split.h"
+#include "depthwise_sweeping.h"
 #include "depthwise_turning.h"
-#include "finite_taps.h"
+#include "plane_region.h"
 #include "strip.h"
-
-enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED };
-
-/* The outputs [row, row + rows) x [column, column + columns) of one depth slice of some planes. */
-typedef struct {
-    const dsc_problem *p;
-    const dsc_extent *e;
-    const char *x;
-    const dsc_int *x_step;
-    const real *taps;
-    const dsc_int *tap_step;
-    const real *bias;
-    dsc_int planes, x_plane, taps_plane, bias_plane, y_plane;  /* channels, and the steps between them */
-    dsc_int summands, x_summand, taps_summand;                 /* inputs that one output sums over */
-    dsc_int depth, row, rows, column, columns;
-    real *y;                   /* of the first output */
-    dsc_int y_row, y_column;
-    const epilogue *finish;
-} plane_region;
-
-static const char *summand_of(const plane_region *r, dsc_int summand)
-{
-    return element(r->p, r->x, summand * r->x_summand);
-}
-
-static bool taps_finite(const plane_region *r)
-{
-    const dsc_int *kernel = r->e->kernel, count = kernel[0] * kernel[1] * kernel[2];
-    if (r->summands == 1 && r->taps_plane == count && kernel_dense(kernel, r->tap_step))
-        return row_finite(r->taps, 1, r->planes * count);
-    for (dsc_int plane = 0; plane < r->planes; ++plane)
-        for (dsc_int m = 0; m < r->summands; ++m)
-            if (!kernel_finite(r->e->kernel, r->tap_step, r->taps + plane * r->taps_plane + m * r->taps_summand))
-                return false;
-    return true;
-}
-
-/* What all tiles of a region share. */
-static depthwise_tile region_tile(const plane_region *r)
-{
-    const dsc_extent *e = r->e;
-    depthwise_tile t = {
-        .taps = r->taps, .tap_depth = r->tap_step[0], .tap_row = r->tap_step[1], .tap_column = r->tap_step[2],
-        .kernel_rows = e->kernel[1], .row_stride = e->stride[1], .row_dilation = e->dilation[1],
-        .dilation = e->dilation[2], .phases = 1, .height = e->in[1], .column_last = e->kernel[2],
-        .bias = r->bias, .y_row = r->y_row, .y_column = r->y_column, .finish = r->finish, .planes = r->planes,
-        .turn = complex_turn(r->p), .summands = r->summands, .x_summand = r->x_summand, .taps_summand = r->taps_summand,
-        .x_plane = r->x_plane, .taps_plane = r->taps_plane, .bias_plane = r->bias_plane, .y_plane = r->y_plane,
-    };
-    clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
-              &t.depth_last);
-    return t;
-}
-
-/* How the region's tiles read x, whichever way the rows are stored. */
-typedef struct {
-    const real *origin;      /* position of depth tap 0, padded row `top`, padded column 0 of the region */
-    dsc_int row, top;        /* step of one input row; input row at origin */
-    bool padded;             /* columns have been padded: nothing to mask, and every row exists in modes but zeros */
-} plane_source;
 
 static int log2_at_most(dsc_int n, int most)
 {
@@ -298,8 +239,8 @@ static int choose_rolling(const plane_region *r, const plane_source *s, bool one
     return rows_share(e) && e->kernel[2] <= ROLLING_COLUMNS ? rolling_kind(e, r->rows, one_slice) : NOT_ROLLING;
 }
 
-/* The whole region by one tile. */
-static void run_whole(const plane_region *r, const plane_source *s, depthwise_tile *t, tile_function function)
+/* A tile of the whole region. */
+static void set_whole(const plane_region *r, const plane_source *s, depthwise_tile *t)
 {
     const dsc_extent *e = r->e;
     t->top = r->row * e->stride[1] - e->low[1];
@@ -307,7 +248,27 @@ static void run_whole(const plane_region *r, const plane_source *s, depthwise_ti
     t->x = s->origin + (t->top - s->top) * s->row, t->y = r->y;
     t->inside_low = e->low[2] - r->column * e->stride[2], t->inside_high = e->in[2] + t->inside_low;
     t->width = r->columns;
+}
+
+static void run_whole(const plane_region *r, const plane_source *s, depthwise_tile *t, tile_function function)
+{
+    set_whole(r, s, t);
     function(t);
+}
+
+/* The whole region along its rows, if they are long and there is a tile for its taps. */
+static bool run_swept(const plane_region *r, const plane_source *s, const depthwise_tile *tile)
+{
+#if SWEEPS
+    depthwise_tile t = *tile;
+    set_whole(r, s, &t);
+    if (s->padded || r->e->mode != DSC_ZEROS || !can_sweep(&t, r->e->kernel))
+        return false;
+    sweep_tile(&t);
+    return true;
+#else
+    return (void)r, (void)s, (void)tile, false;
+#endif
 }
 
 /* Output rows that are one row tap apart share input: tiles take rows `apart` steps from each other. */
@@ -322,6 +283,8 @@ static void run_region(const plane_region *r, const plane_source *s, depthwise_t
     t->row = row_tap_step(e) * s->row;
     t->output_row = e->stride[1] * s->row;
     t->y_row = r->y_row * apart;
+    if (one_slice && run_swept(r, s, t))
+        return;
     if (!s->padded && e->stride[2] > 1 && rolling == NOT_ROLLING) {
         run_whole(r, s, t, split_table[e->stride[2] - 2]);
         return;

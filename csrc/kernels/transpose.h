@@ -7,24 +7,46 @@
 
 #define SQUARES_AHEAD 4
 
+#ifdef VECTOR_HALVES
+#define HALF (LANE_COUNT / 2)
+#define ZIP_HALVES_LOW(i) ((i) / HALF * HALF + (i) % HALF / 2 + (i) % 2 * LANE_COUNT)
+#define ZIP_HALVES_HIGH(i) (ZIP_HALVES_LOW(i) + HALF / 2)
+INLINE vec load_square_row(const real *source, dsc_int row) { return v_join_halves(source, source + HALF * row); }
+INLINE vec zip_low(vec a, vec b) { return SHUFFLE(a, b, ZIP_HALVES_LOW); }
+INLINE vec zip_high(vec a, vec b) { return SHUFFLE(a, b, ZIP_HALVES_HIGH); }
+#else
+#define HALF LANE_COUNT
+INLINE vec load_square_row(const real *source, dsc_int row) { return (void)row, v_load(source); }
+INLINE vec zip_low(vec a, vec b) { return v_zip_low(a, b); }
+INLINE vec zip_high(vec a, vec b) { return v_zip_high(a, b); }
+#endif
+
+/* HALF columns of LANES rows: one square or, in halves of vectors that shuffle within them, two. */
+INLINE void load_columns(const real *source, dsc_int source_row, vec *a)
+{
+    vec b[HALF];
+    UNROLL
+    for (int i = 0; i < HALF; ++i)
+        a[i] = load_square_row(source + i * source_row, source_row);
+    UNROLL
+    for (int width = 1; width < HALF; width *= 2) {
+        UNROLL
+        for (int i = 0; i < HALF / 2; ++i) {
+            b[2 * i] = zip_low(a[i], a[i + HALF / 2]);
+            b[2 * i + 1] = zip_high(a[i], a[i + HALF / 2]);
+        }
+        UNROLL
+        for (int i = 0; i < HALF; ++i)
+            a[i] = b[i];
+    }
+}
+
 /* Column c of a LANES x LANES square to a[c]. */
 INLINE void load_transposed(const real *source, dsc_int source_row, vec *a)
 {
-    vec b[LANE_COUNT];
     UNROLL
-    for (int i = 0; i < LANE_COUNT; ++i)
-        a[i] = v_load(source + i * source_row);
-    UNROLL
-    for (int width = 1; width < LANE_COUNT; width *= 2) {
-        UNROLL
-        for (int i = 0; i < LANE_COUNT / 2; ++i) {
-            b[2 * i] = v_zip_low(a[i], a[i + LANE_COUNT / 2]);
-            b[2 * i + 1] = v_zip_high(a[i], a[i + LANE_COUNT / 2]);
-        }
-        UNROLL
-        for (int i = 0; i < LANE_COUNT; ++i)
-            a[i] = b[i];
-    }
+    for (int c = 0; c < LANE_COUNT; c += HALF)
+        load_columns(source + c, source_row, a + c);
 }
 
 /* target[c * target_row + r] = source[r * source_row + c] for one square. */
