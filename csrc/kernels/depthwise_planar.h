@@ -262,7 +262,7 @@ static bool run_swept(const plane_region *r, const plane_source *s, const depthw
 #if SWEEPS
     depthwise_tile t = *tile;
     set_whole(r, s, &t);
-    if (s->padded || r->e->mode != DSC_ZEROS || !can_sweep(&t, r->e->kernel))
+    if (s->padded || r->e->mode != DSC_ZEROS || !can_sweep(&t, r->e))
         return false;
     sweep_tile(&t);
     return true;

@@ -16,19 +16,20 @@
 #define SWEPT_DILATED 4   /* ... but not where rows are read apart */
 
 #if SWEEPS
-/* A vector of a row, bytes from its first, and which lanes of the outer column taps exist. */
-typedef struct { mask first, last; dsc_int at; } swept_place;
+/* A vector of a row: bytes from the first of x and of y to it, and which lanes of what is loaded for it exist, see load_swept. */
+typedef struct { mask lanes[4]; dsc_int x, y; } swept_place;
 
-/* Vectors that meet the left border, `inside` ones from byte `begin` on, and those that meet the right border. */
+/* Vectors that meet the left border, `inside` ones from bytes x and y on, and those that meet the right border. */
 typedef struct {
     swept_place left[SWEPT_BORDERS], right[SWEPT_BORDERS], open;
     int lefts, rights;
-    dsc_int begin, inside;
+    dsc_int x, y, inside;
 } swept_columns;
 
 /* Rows of a plane that share input. */
 typedef struct {
     dsc_int row, y_row, dilation;   /* bytes from one to the next */
+    dsc_int ahead;                  /* bytes from the first of SWEPT_ROWS to what comes next; 0, where rows are read apart */
     dsc_int first, last;            /* input rows that exist, counted from the first row tap of the first of the results */
     vec taps[SWEPT_TAPS][SWEPT_TAPS];
     vec *bias;
@@ -37,78 +38,129 @@ typedef struct {
 
 enum { SWEPT_INSIDE, SWEPT_MASKED, SWEPT_CHECKED };   /* all exists; not all lanes; nor all rows */
 
-/* So many rows after the first; from the fourth on, after that: multiples that addresses can have. */
-INLINE char *swept_row(const char *first, const char *fourth, const int r, dsc_int row)
+/* Rows by three addresses, and multiples that addresses can have. */
+typedef struct { const char *first, *fourth, *seventh; } swept_addresses;
+
+INLINE swept_addresses addresses_of_rows(const char *first, const int count, dsc_int row)
 {
-    return (char *)(r < 3 ? first + r * row : fourth + (r - 3) * row);
+    swept_addresses a = {first, first + 3 * row, first};
+    __asm__("" : "+r"(a.fourth));
+    if (count > 6) {
+        a.seventh = first + 6 * row;
+        __asm__("" : "+r"(a.seventh));
+    }
+    return a;
 }
 
-/* An input of a vector, of column tap c. */
-INLINE vec load_swept(const char *p, const int kind, const int c, const swept_place *place)
+INLINE const char *address_of_row(const swept_addresses *a, const int r, dsc_int row)
 {
-    const bool masked = kind >= SWEPT_MASKED && c != 1;
-    vec input = masked ? v_load_masked((const real *)p, c == 0 ? place->first : place->last) : v_load((const real *)p);
-    V_KEEP(input);
-    return input;
+    return r < 3 ? a->first + r * row : r < 6 ? a->fourth + (r - 3) * row : a->seventh + (r - 6) * row;
 }
 
-INLINE void add_swept_row(const swept_rows *s, const int R, const int kind, const int r, const char *row, const swept_place *place,
-                          vec *sums)
+INLINE vec load_lanes(const char *p, const int masked, const mask *lanes)
+{
+    vec v = masked ? v_load_masked((const real *)p, *lanes) : v_load((const real *)p);
+    V_KEEP(v);
+    return v;
+}
+
+/* What the column taps of a row meet. With stride 2 lanes are in a loose order, which results are brought out of. */
+INLINE void load_swept(const swept_rows *s, const int stride, const int masked, const char *p, const swept_place *place, vec *inputs)
+{
+    const mask *lanes = place->lanes;
+    if (stride == 1) {
+        inputs[0] = load_lanes(p, masked, &lanes[0]);
+        inputs[1] = load_lanes(p + s->dilation, 0, NULL);
+        inputs[2] = load_lanes(p + 2 * s->dilation, masked, &lanes[1]);
+        return;
+    }
+    const vec low = load_lanes(p, masked, &lanes[0]), high = load_lanes(p + VECTOR_BYTES, masked, &lanes[1]);
+    inputs[0] = v_even_loose(low, high), inputs[1] = v_odd_loose(low, high);
+    p += 2 * sizeof(real);
+    inputs[2] = v_even_loose(load_lanes(p, masked, &lanes[2]), load_lanes(p + VECTOR_BYTES, masked, &lanes[3]));
+}
+
+INLINE void add_swept_row(const swept_rows *s, const int stride, const int R, const int r, const vec *inputs, vec *sums)
 {
     UNROLL
     for (int c = 0; c < SWEPT_TAPS; ++c) {
-        const vec input = load_swept(row + c * s->dilation, kind, c, place);
         UNROLL
         for (int o = 0; o < R; ++o)
-            if (r - o >= 0 && r - o < SWEPT_TAPS)
-                sums[o] += input * s->taps[r - o][c];
+            if (r - stride * o >= 0 && r - stride * o < SWEPT_TAPS)
+                sums[o] += inputs[c] * s->taps[r - stride * o][c];
     }
 }
 
 /* A vector of R rows of results. */
-INLINE void sweep_vector(const swept_rows *s, const int R, const int kind, const char *x, char *y, const swept_place *place)
+INLINE void sweep_vector(const swept_rows *s, const int stride, const int R, const int kind, const char *x, char *y,
+                         const swept_place *place)
 {
-    const char *fourth = x + 3 * s->row;
+    const int rows = stride * (R - 1) + SWEPT_TAPS;
+    const swept_addresses from = addresses_of_rows(x, rows, s->row);
     vec sums[SWEPT_ROWS];
-    __asm__("" : "+r"(fourth), "+m"(*s->bias));   /* no registers for the bias ... */
+    __asm__("" : "+m"(*s->bias));   /* no registers for the bias ... */
     UNROLL
     for (int o = 0; o < R; ++o)
         sums[o] = *s->bias;
     UNROLL
-    for (int r = 0; r < R + SWEPT_TAPS - 1; ++r)
-        if (kind != SWEPT_CHECKED || (r >= s->first && r < s->last))
-            add_swept_row(s, R, kind, r, swept_row(x, fourth, r, s->row), place, sums);
+    for (int r = 0; r < rows; ++r) {
+        vec inputs[SWEPT_TAPS];
+        if (kind == SWEPT_CHECKED && (r < s->first || r >= s->last))
+            continue;
+        load_swept(s, stride, kind != SWEPT_INSIDE, address_of_row(&from, r, s->row), place, inputs);
+        add_swept_row(s, stride, R, r, inputs, sums);
+    }
     __asm__("" : "+m"(*s->finish));   /* ... nor for the constants of activations */
     UNROLL
     for (int o = 0; o < R; ++o)
-        v_store((real *)swept_row(y, y + 3 * s->y_row, o, s->y_row), v_finish(s->finish, sums[o]));
+        v_store((real *)(y + o * s->y_row), v_finish(s->finish, stride == 1 ? sums[o] : v_tight(sums[o])));
 }
 
-/* Vectors from x and y on, one after the other. */
-INLINE void sweep_vectors(const swept_rows *s, const int R, const int kind, const swept_columns *c, const char *x, char *y)
+/* `count` lines, which follow each other. */
+INLINE void ask_for_lines(const char *p, const int written, const int count)
 {
-    x += c->begin, y += c->begin;
-    for (dsc_int left = c->inside; left > 0; --left, x += VECTOR_BYTES, y += VECTOR_BYTES) {
+    UNROLL
+    for (int i = 0; i < count; ++i)
+        __builtin_prefetch(p + i * LINE_BYTES, written, 3);
+}
+
+/* Vectors from x and y on, one after the other. So many rows at once are no order that prefetchers see through: for each vector, its
+ * share of the rows that come next is asked for. */
+INLINE void sweep_vectors(const swept_rows *s, const int stride, const int R, const int kind, const swept_columns *c, const char *x,
+                          char *y)
+{
+    const int lines = stride * stride * R * VECTOR_BYTES / LINE_BYTES, written = R * VECTOR_BYTES / LINE_BYTES;
+    const char *next = x + s->ahead, *next_y = y + R * s->y_row;
+    x += c->x, y += c->y;
+    for (dsc_int left = c->inside; left > 0; --left, x += stride * VECTOR_BYTES, y += VECTOR_BYTES) {
         __asm__("" : "+r"(x), "+r"(y));   /* two addresses, not one for each row */
-        sweep_vector(s, R, kind, x, y, &c->open);
+        if (R == SWEPT_ROWS && kind == SWEPT_INSIDE) {
+            ask_for_lines(next, 0, lines);
+            ask_for_lines(next_y, 1, written);
+            next += lines * LINE_BYTES, next_y += written * LINE_BYTES;
+        }
+        sweep_vector(s, stride, R, kind, x, y, &c->open);
     }
 }
 
 /* R rows of results. */
-INLINE void sweep_rows(const swept_rows *s, const int R, const int kind, const swept_columns *c, const char *x, char *y)
+INLINE void sweep_rows(const swept_rows *s, const int stride, const int R, const int kind, const swept_columns *c, const char *x,
+                       char *y)
 {
     const swept_place *place = c->left;
     for (int left = c->lefts, side = 0; side < 2; ++side, place = c->right, left = c->rights) {
         for (; left > 0; --left, ++place)
-            sweep_vector(s, R, kind, x + place->at, y + place->at, place);
+            sweep_vector(s, stride, R, kind, x + place->x, y + place->y, place);
         if (side == 0)
-            sweep_vectors(s, R, kind == SWEPT_CHECKED ? SWEPT_CHECKED : SWEPT_INSIDE, c, x, y);
+            sweep_vectors(s, stride, R, kind == SWEPT_CHECKED ? SWEPT_CHECKED : SWEPT_INSIDE, c, x, y);
     }
 }
 
 /* `count` times R rows of results. */
-INLINE void sweep_groups(const swept_rows *shared, const int R, const swept_columns *c, const char *x, char *y, dsc_int count)
+INLINE void sweep_groups(const swept_rows *shared, const int stride, const int R, const swept_columns *c, const char *x, char *y,
+                         dsc_int count)
 {
+    const int rows = stride * (R - 1) + SWEPT_TAPS;
     swept_rows s = *shared;
     vec bias = *s.bias;
     epilogue finish = *s.finish;
@@ -116,49 +168,68 @@ INLINE void sweep_groups(const swept_rows *shared, const int R, const swept_colu
     UNROLL
     for (int i = 0; i < SWEPT_TAPS * SWEPT_TAPS; ++i)
         V_KEEP(s.taps[i / SWEPT_TAPS][i % SWEPT_TAPS]);
-    for (; count > 0; --count, x += R * s.row, y += R * s.y_row, s.first -= R, s.last -= R) {
-        if (s.first <= 0 && s.last >= R + SWEPT_TAPS - 1)
-            sweep_rows(&s, R, SWEPT_MASKED, c, x, y);
+    for (; count > 0; --count, x += stride * R * s.row, y += R * s.y_row, s.first -= stride * R, s.last -= stride * R) {
+        if (s.first <= 0 && s.last >= rows)
+            sweep_rows(&s, stride, R, SWEPT_MASKED, c, x, y);
         else
-            sweep_rows(&s, R, SWEPT_CHECKED, c, x, y);
+            sweep_rows(&s, stride, R, SWEPT_CHECKED, c, x, y);
     }
 }
 
 typedef void (*swept_function)(const swept_rows *, const swept_columns *, const char *, char *, dsc_int);
 
-#define SWEEP(R) \
-    static __attribute__((noinline)) void sweep_##R(const swept_rows *s, const swept_columns *c, const char *x, char *y, \
-                                                    dsc_int count) \
-    { sweep_groups(s, R, c, x, y, count); }
-SWEEP(1) SWEEP(2) SWEEP(3) SWEEP(4)
-static const swept_function swept_table[SWEPT_ROWS] = {sweep_1, sweep_2, sweep_3, sweep_4};
+#define SWEEP(S, R) \
+    static __attribute__((noinline)) void sweep_##S##_##R(const swept_rows *s, const swept_columns *c, const char *x, char *y, \
+                                                          dsc_int count) \
+    { sweep_groups(s, S, R, c, x, y, count); }
+#define SWEEPS_OF(S) SWEEP(S, 1) SWEEP(S, 2) SWEEP(S, 3) SWEEP(S, 4)
+#define SWEPT_ENTRIES(S) {sweep_##S##_1, sweep_##S##_2, sweep_##S##_3, sweep_##S##_4}
+SWEEPS_OF(1) SWEEPS_OF(2)
+
+/* [stride - 1][rows of results - 1] */
+static const swept_function swept_table[2][SWEPT_ROWS] = {SWEPT_ENTRIES(1), SWEPT_ENTRIES(2)};
 
 /* `count` rows of results, each the next that shares input with the one before. */
-static void sweep_residue(swept_rows *s, const swept_columns *c, const char *x, char *y, dsc_int count)
+static void sweep_residue(swept_rows *s, int stride, const swept_columns *c, const char *x, char *y, dsc_int count)
 {
     const dsc_int whole = count - count % SWEPT_ROWS;
     if (whole)
-        swept_table[SWEPT_ROWS - 1](s, c, x, y, whole / SWEPT_ROWS);
-    s->first -= whole, s->last -= whole;
+        swept_table[stride - 1][SWEPT_ROWS - 1](s, c, x, y, whole / SWEPT_ROWS);
+    s->first -= stride * whole, s->last -= stride * whole;
     if (whole < count)
-        swept_table[count - whole - 1](s, c, x + whole * s->row, y + whole * s->y_row, 1);
+        swept_table[stride - 1][count - whole - 1](s, c, x + stride * whole * s->row, y + whole * s->y_row, 1);
 }
 
+/* Elements `reach` from one load to the next, and the next pair of them. */
 static swept_place place_vector(const depthwise_tile *t, dsc_int column)
 {
-    const dsc_int reach = (SWEPT_TAPS - 1) * t->dilation, low = t->inside_low - column, high = t->inside_high - column;
-    return (swept_place){v_mask(low, high), v_mask(low - reach, high - reach), column * (dsc_int)sizeof(real)};
+    const dsc_int stride = t->row_stride, at = stride * column, reach = stride == 1 ? (SWEPT_TAPS - 1) * t->dilation : LANES;
+    swept_place place = {.x = at * (dsc_int)sizeof(real), .y = column * (dsc_int)sizeof(real)};
+    for (int i = 0; i < 4; ++i) {
+        const dsc_int from = at + i % 2 * reach + i / 2 * 2;
+        place.lanes[i] = v_mask(t->inside_low - from, t->inside_high - from);
+    }
+    return place;
+}
+
+/* Elements of x from the first to beyond the last that a vector loads. */
+static dsc_int swept_reach(const depthwise_tile *t)
+{
+    return t->row_stride == 1 ? (SWEPT_TAPS - 1) * t->dilation + LANES : 2 * LANES + 2;
 }
 
 static void place_columns(const depthwise_tile *t, swept_columns *c)
 {
-    const dsc_int end = t->width - LANES, beyond = at_most(t->inside_high - (SWEPT_TAPS - 1) * t->dilation - LANES, end);
+    const dsc_int stride = t->row_stride, end = t->width - LANES, room = t->inside_high - swept_reach(t);
+    const dsc_int beyond = room < 0 ? -1 : at_most(room / stride, end);
     dsc_int column = 0;
-    *c = (swept_columns){.open = {.first = v_mask(0, LANES), .last = v_mask(0, LANES)}};
-    for (; column < at_most(t->inside_low, t->width); column += LANES)
+    *c = (swept_columns){.lefts = 0};
+    for (; column < t->width && stride * column < t->inside_low; column += LANES)
         c->left[c->lefts++] = place_vector(t, at_most(column, end));
-    c->begin = column * (dsc_int)sizeof(real);
     c->inside = column <= beyond ? (beyond - column) / LANES + 1 : 0;
+    c->x = stride * column * (dsc_int)sizeof(real), c->y = column * (dsc_int)sizeof(real);
+    for (int i = 0; i < 4; ++i)
+        c->open.lanes[i] = v_mask(0, LANES);
     for (column += c->inside * LANES; column < t->width; column += LANES)
         c->right[c->rights++] = place_vector(t, at_most(column, end));
 }
@@ -171,13 +242,14 @@ static void sweep_plane(const depthwise_tile *t, const swept_columns *columns)
     epilogue finish = *t->finish;
     swept_rows s = {.row = t->row * bytes, .y_row = apart * t->y_row * bytes, .dilation = t->dilation * bytes, .bias = &bias,
                     .finish = &finish};
+    s.ahead = apart == 1 ? (t->row_stride * (SWEPT_ROWS - 1) + SWEPT_TAPS) * s.row : 0;
     for (int j = 0; j < SWEPT_TAPS; ++j)
         for (int c = 0; c < SWEPT_TAPS; ++c)
             s.taps[j][c] = v_spread(t->taps[j * t->tap_row + c * t->tap_column]);
     for (dsc_int row = 0; row < at_most(apart, t->rows); ++row) {
         clip_taps(t->top + row, apart, INT32_MAX, t->height, 0, &s.first, &s.last);
-        sweep_residue(&s, columns, (const char *)(t->x + row * t->output_row), (char *)(t->y + row * t->y_row),
-                      divide_up(t->rows - row, apart));
+        sweep_residue(&s, (int)t->row_stride, columns, (const char *)(t->x + row * t->output_row),
+                      (char *)(t->y + row * t->y_row), divide_up(t->rows - row, apart));
     }
 }
 
@@ -191,14 +263,16 @@ static void sweep_tile(const depthwise_tile *tile)
 }
 
 /* Is it for these taps and columns, in place? */
-static bool can_sweep(const depthwise_tile *t, const dsc_int *kernel)
+static bool can_sweep(const depthwise_tile *t, const dsc_extent *e)
 {
-    const dsc_int borders = SWEPT_BORDERS * LANES, reach = (SWEPT_TAPS - 1) * t->dilation;
+    const dsc_int borders = SWEPT_BORDERS * LANES, beyond = e->stride[2] * t->width + swept_reach(t) - t->inside_high;
     const bool middle = t->inside_low <= t->dilation && t->inside_high >= t->width + t->dilation;
-    const bool square = kernel[1] == SWEPT_TAPS && kernel[2] == SWEPT_TAPS && t->row_stride == 1;
-    const bool fits = t->inside_low <= borders - 2 * LANES && t->width - t->inside_high + reach <= borders - 2 * LANES;
+    const bool once = e->stride[1] == 1 && e->stride[2] == 1 && middle;
+    const bool twice = e->stride[1] == 2 && e->stride[2] == 2 && e->dilation[1] == 1 && e->dilation[2] == 1;
+    const bool square = e->kernel[1] == SWEPT_TAPS && e->kernel[2] == SWEPT_TAPS && (once || twice);
+    const bool fits = t->inside_low <= borders - 2 * LANES && beyond <= borders - 2 * LANES;
     const bool longer = t->width > (t->row_dilation > 1 ? SWEPT_DILATED : SWEPT_VECTORS) * LANES;
-    return square && middle && fits && longer && t->finite && t->y_column == 1 && !t->turn;
+    return square && fits && longer && (t->finite || twice) && t->y_column == 1 && !t->turn;
 }
 #endif
 #endif
