@@ -30,6 +30,7 @@ WEIGHTS, WEIGHTS_TILE = "kernels/depthwise_weights.h", "kernels/weights_tile.h"
 PRODUCTS, REDUCTION = "kernels/pointwise_weights.h", "kernels/reduction.h"
 TILE, ROLLING = "kernels/depthwise_tile.h", "kernels/depthwise_rolling.h"
 TAPS_NEAR = "kernels/depthwise_taps.h"
+SWEEPING = "kernels/depthwise_sweeping.h"
 HALVING, PHASES = "kernels/depthwise_halving.h", "kernels/depthwise_phases.h"
 INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
@@ -327,6 +328,30 @@ BUGS = [
         "kernels/depthwise_overlapping.h",
         "at_most(t->second, columns / 2 * t->dilation)",
         "columns / 2 * t->dilation",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "long rows: the last rows of a plane read on",
+        SWEEPING,
+        "r >= s->last",
+        "r > s->last",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "long rows: the right border begins a vector late",
+        SWEEPING,
+        "room = t->inside_high - swept_reach(t)",
+        "room = t->inside_high - swept_reach(t) + 1",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "long rows: rows read apart, of another residue",
+        SWEEPING,
+        "(const char *)(t->x + row * t->output_row)",
+        "(const char *)(t->x + row * t->row)",
         isa="avx2",
         ops=("depthwise_conv",),
     ),

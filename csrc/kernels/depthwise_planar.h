@@ -106,7 +106,7 @@ static dsc_int columns_before_line(const plane_region *r, const real *y)
 {
     const dsc_int line = LINE_BYTES / sizeof(real);
     const bool same = r->y_column == 1 && r->y_row % line == 0 && r->y_plane % line == 0;
-    if (FEW_TILES || !same || r->p->mixing.data || result_bytes(r->p) <= PAST_BYTES)
+    if (FEW_TILES || SWEEPS || !same || r->p->mixing.data || result_bytes(r->p) <= PAST_BYTES)
         return -1;
     return (line - (dsc_int)((uintptr_t)y % LINE_BYTES / sizeof(real))) % line;
 }

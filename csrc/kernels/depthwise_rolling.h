@@ -338,7 +338,7 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
     {{roll_##KH##_0_1_any, roll_##KH##_0_1_any}, {roll_##KH##_0_2_any, roll_##KH##_0_2_any}}
 #endif
 
-#if FEW_TILES
+#if FEW_TILES || TILE_VECTORS < 4
 static const tile_function roll_past = NULL;
 #else
 static __attribute__((noinline)) void roll_past(const depthwise_tile *t)
