@@ -1,8 +1,9 @@
-/* The planar tile for 3 x 3 taps and long rows: it runs along rows, up to SWEPT_ROWS of results at a time, so that memory is read and
- * written in the order in which it lies, as its prefetchers expect. The last vector of a row may begin within the one before, so
- * that all are whole.
+/* The planar tile for 3 x 3 taps, stride 1 or 2, and long rows: it runs along rows, up to SWEPT_ROWS of results at a time, so that
+ * memory is read and written in the order in which it lies. The last vector of a row may begin within the one before, so that all
+ * are whole.
  *
- * The taps of one output are added in the order row, column, as by rolling tiles. Lanes outside are zero: all taps must be finite. */
+ * The taps of one output are added in the order row, column, as by rolling tiles. Lanes outside are zero: all taps must be
+ * finite. */
 #ifndef DSCONV_DEPTHWISE_SWEEPING_H
 #define DSCONV_DEPTHWISE_SWEEPING_H
 
@@ -65,7 +66,8 @@ INLINE vec load_lanes(const char *p, const int masked, const mask *lanes)
 }
 
 /* What the column taps of a row meet. With stride 2 lanes are in a loose order, which results are brought out of. */
-INLINE void load_swept(const swept_rows *s, const int stride, const int masked, const char *p, const swept_place *place, vec *inputs)
+INLINE void load_swept(const swept_rows *s, const int stride, const int masked, const char *p, const swept_place *place,
+                       vec *inputs)
 {
     const mask *lanes = place->lanes;
     if (stride == 1) {
@@ -124,8 +126,8 @@ INLINE void ask_for_lines(const char *p, const int written, const int count)
         __builtin_prefetch(p + i * LINE_BYTES, written, 3);
 }
 
-/* Vectors from x and y on, one after the other. So many rows at once are no order that prefetchers see through: for each vector, its
- * share of the rows that come next is asked for. */
+/* Vectors from x and y on, one after the other. So many rows at once are no order that prefetchers see through: for each vector,
+ * its share of the rows that come next is asked for. */
 INLINE void sweep_vectors(const swept_rows *s, const int stride, const int R, const int kind, const swept_columns *c, const char *x,
                           char *y)
 {
