@@ -101,7 +101,7 @@ static void look_ahead(const plane_region *r, depthwise_tile *t, dsc_int done, d
 }
 
 /* The columns before the first whole line of results, where these are stored past the caches; else -1. Lines must begin at the same
- * column in every row and plane. */
+ * column in every row and plane. With half lines that is no gain. */
 static dsc_int columns_before_line(const plane_region *r, const real *y)
 {
     const dsc_int line = LINE_BYTES / sizeof(real);
