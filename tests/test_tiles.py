@@ -147,24 +147,16 @@ def test_pixels_abreast(kernel_set, kernel, threads):
 def test_swept_rows(kernel_set, dtype, threads):
     """3 x 3 taps along long rows: every rest of rows of a group, borders of several vectors."""
     rng = np.random.default_rng(threads)
-    words = [
-        dict(padding=1),
-        dict(padding=0),
-        dict(padding=((0, 3), (2, 0))),
-        dict(stride=2),
-        dict(stride=2, padding=1),
-    ]
-    words += [dict(stride=2, padding=((2, 1), (0, 2))), dict(dilation=(3, 7), padding=(3, 7))]
+    words = [dict(padding=1), dict(), dict(padding=((0, 3), (2, 0))), dict(dilation=(3, 7), padding=(3, 7))]
+    words += [dict(stride=2), dict(stride=2, padding=1), dict(stride=2, padding=((2, 1), (0, 2)))]
     words += [dict(dilation=24, padding=24), dict(dilation=(2, 1), padding=((1, 2), (1, 1)))]
     with ds.num_threads(threads):
-        for rows, width in ((1, 43), (3, 64), (6, 101), (9, 57), (13, 130), (31, 88)):
+        for rows, width in ((3, 43), (4, 64), (6, 101), (9, 57), (13, 130), (31, 88)):
             x = integers(rng, 3, rows, width, dtype=dtype)
             w, b = integers(rng, 3, 1, 3, 3, dtype=dtype), integers(rng, 3, dtype=dtype)
             for word in words:
-                padded = np.broadcast_to(word.get("padding", 0), (2, 2))[0].sum() if "padding" in word else 0
-                if rows + padded > 2 * np.broadcast_to(word.get("dilation", 1), 2)[0]:
-                    check("depthwise_conv2d", x, w, b, **word, activation="relu6")
-                    check("depthwise_conv2d", x, w, **word)
+                check("depthwise_conv2d", x, w, b, **word, activation="relu6")
+                check("depthwise_conv2d", x, w, **word)
 
 
 def test_swept_rows_with_taps_that_are_not_finite(kernel_set):
@@ -173,9 +165,8 @@ def test_swept_rows_with_taps_that_are_not_finite(kernel_set):
     w[1, 0, 0, 0] = np.inf
     for stride in (1, 2):
         y = ds.depthwise_conv2d(x, w, padding=1, stride=stride)
-        assert (
-            np.isfinite(y[0, 0]).all() and np.isfinite(y[0, 1, 0]).all() and np.isfinite(y[0, 1, :, 0]).all()
-        )
+        assert np.isfinite(y[0, 0]).all()
+        assert np.isfinite(y[0, 1, 0]).all() and np.isfinite(y[0, 1, :, 0]).all()
         assert np.isinf(y[0, 1, 1:, 1:]).all()
 
 
