@@ -149,6 +149,7 @@ typedef struct {
     dsc_int levels;                    /* weight gradients: partial sums that wait for their partner */
     int path;
     size_t scratch;                    /* bytes a thread */
+    size_t packed;                     /* bytes of weights that are packed for all threads, 0: none */
     double work;                       /* about MACs in the whole call */
 } dsc_plan;
 
@@ -156,6 +157,8 @@ typedef struct {
     void (*plan)(const dsc_problem *, dsc_plan *);
     void (*run)(const dsc_problem *, const dsc_plan *, dsc_int begin, dsc_int end, void *scratch);
     bool reduces;                      /* writes results even where there is nothing to read */
+    /* Packs the weights of a pointwise stage, unless `memory` is NULL. Returns the bytes of that, 0: they cannot be. */
+    size_t (*pack)(const dsc_problem *, void *memory);
 } dsc_operation;
 
 enum {
@@ -167,8 +170,6 @@ enum { DSC_FLOAT32, DSC_FLOAT64, DSC_TYPES };
 /* One kernel set x data type. */
 typedef struct {
     dsc_operation operation[DSC_OPERATIONS];
-    /* Packs the weights of a pointwise stage, unless `memory` is NULL. Returns the bytes of that, 0: they cannot be. */
-    size_t (*pack)(const dsc_problem *, void *memory);
     bool merges_axes;                         /* depthwise: is dsc_merge_axes worth it? */
     bool (*in_stages)(const dsc_problem *);   /* separable: is it to be called by dsc_execute_stages? */
     double (*multiply_adds)(dsc_int rounds);  /* runs about that many multiply-adds, returns how many exactly */

@@ -261,9 +261,14 @@ dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem)
     for (int i = 0; i < j.team; ++i)
         atomic_init(&j.next[i], share_begin(&j, i));
     j.scratch = (j.plan.scratch + 127) & ~(size_t)63;
-    if (j.plan.scratch && !(j.memory = borrow_scratch(j.scratch * (size_t)j.team)))
+    const size_t own = j.scratch * (size_t)j.team;
+    if (j.plan.scratch && !(j.memory = borrow_scratch(own + j.plan.packed)))
         return DSC_NO_MEMORY;
+    if (j.plan.packed)
+        operation->pack(problem, j.memory + own), problem->packed = j.memory + own;
     run_team(&j);
+    if (j.plan.packed)
+        problem->packed = NULL;
     return j.stop ? DSC_STOPPED : DSC_DONE;
 }
 

@@ -184,15 +184,15 @@ static void free_packed(PyObject *capsule)
 }
 
 /* New reference: the weights of a call, packed for a kernel set; None where that has no use for it. */
-static PyObject *pack(const dsc_table *table, const dsc_problem *p)
+static PyObject *pack(const dsc_operation *operation, const dsc_problem *p)
 {
     void *memory;
-    const size_t bytes = p->mixing.data ? table->pack(p, NULL) : 0;
+    const size_t bytes = operation->pack && p->mixing.data ? operation->pack(p, NULL) : 0;
     if (bytes == 0)
         Py_RETURN_NONE;
     if (posix_memalign(&memory, 64, bytes) != 0)
         return PyErr_NoMemory();
-    table->pack(p, memory);
+    operation->pack(p, memory);
     PyObject *capsule = PyCapsule_New(memory, PACKED, free_packed);
     if (!capsule)
         free(memory);
@@ -212,13 +212,14 @@ PyObject *pack_recording(PyObject *module, PyObject *args)
     }
     recorded_call *call = &r->calls[0];
     const dsc_table *table = dsc_active(call->type);
-    packed = packed == Py_None ? pack(table, &call->problem) : Py_NewRef(packed);
+    const dsc_operation *operation = &table->operation[call->kernel];
+    packed = packed == Py_None ? pack(operation, &call->problem) : Py_NewRef(packed);
     if (!packed || packed == Py_None)
         return packed;
     const char *memory = PyCapsule_GetPointer(packed, PACKED);
     if (!memory)
         Py_CLEAR(packed);
-    else if (table->pack(&call->problem, NULL))
+    else if (operation->pack && operation->pack(&call->problem, NULL))
         call->problem.packed = memory, call->packed = Py_NewRef(packed), call->table = table;
     return packed;
 }

@@ -10,7 +10,7 @@
 #define MIX_VECTORS 4
 #define MIX_VECTORS_USUAL 3   /* four only where that spares a second pass over the weights */
 #define MIX_ROWS_FOUR 6
-#define MIX_PACKED 1          /* see pointwise_packed.h: blocks of LANES outputs are whole blocks of rows */
+#define MIX_PACKED 1          /* see pointwise_packed.h: as rows, blocks of LANES outputs */
 #define MIX_PACKS_FROM PTRDIFF_MAX
 #define MIX_RUNS 0
 #define MIX_TURN 1
@@ -21,7 +21,7 @@
 #define MIX_VECTORS 2
 #define MIX_VECTORS_USUAL 2
 #define MIX_ROWS_FOUR 6
-#define MIX_PACKED 0
+#define MIX_PACKED 0          /* as columns, blocks of MIX_VECTORS_USUAL vectors of outputs */
 #define MIX_PACKS_FROM 96     /* outputs: reading columns from many pages costs more than to copy them first */
 #define MIX_STAGES 1          /* see in_stages: columns are copied before they are read anyway */
 #define MIX_TURN 2            /* summands that a turn of the loop adds, where they lie one after the other; four: 0.94 */

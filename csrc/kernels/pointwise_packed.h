@@ -1,19 +1,13 @@
-/* Weights of a pointwise stage in the order in which planar tiles read them, for calls that are repeated: one stream instead of
- * one from each output, and squares of them need not be transposed. [block of LANES outputs][summand][output]; what is missing
- * of the last block repeats its last output. */
+/* Weights of a pointwise stage in the order in which tiles read them, for calls that are repeated: one stream instead of one from
+ * each output, and squares of them need not be transposed. [block of outputs][summand][output]; what is missing of the last block
+ * repeats its last output. Where blocks of LANES outputs are whole blocks of rows, planar tiles read them as such (MIX_PACKED);
+ * else they are columns, for pixels that lie channel by channel and for planes of few pixels. */
 #ifndef DSCONV_POINTWISE_PACKED_H
 #define DSCONV_POINTWISE_PACKED_H
 
 #include "pointwise_tile.h"
 #include "separable_plan.h"
 #include "transpose.h"
-
-/* May these weights be packed? Converted tiles and pixels that lie channel by channel are read in other ways. */
-static bool can_pack(const dsc_problem *p)
-{
-    return MIX_PACKED && is_native(p) && p->parts == 1 && p->mixing.batch == 0 && p->outputs >= LANES && mixed_channels(p) > 0 &&
-           !channels_dense(p);
-}
 
 static ONCE_A_CALL size_t pack_mixing(const dsc_problem *p, void *memory)
 {
@@ -22,10 +16,12 @@ static ONCE_A_CALL size_t pack_mixing(const dsc_problem *p, void *memory)
     real *to = memory;
     if (!can_pack(p))
         return 0;
-    for (dsc_int o = 0; to && o < p->outputs; o += LANES)
-        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, at_most(LANES, p->outputs - o), depth,
-                  to + o * depth, LANES);
-    return (size_t)(round_up(p->outputs, LANES) * depth) * sizeof(real);
+    for (dsc_int o = 0, whole; to && o < p->outputs; o += whole) {
+        whole = MIX_PACKED ? LANES : block_vectors(p->outputs, p->outputs - o) * LANES;
+        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, at_most(whole, p->outputs - o), depth,
+                  to + o * depth, whole);
+    }
+    return packed_weights(p);
 }
 
 #endif

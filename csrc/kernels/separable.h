@@ -131,16 +131,27 @@ static void pack_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_in
         packed[i] = bias && i < count ? bias[image * p->mixing_bias.batch + (first + i) * p->mixing_bias.step] : 0;
 }
 
-/* The next group of outputs as columns of the product: their weights transposed, and their biases. */
-static void start_outputs(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int o, mixing_tile *m,
+/* Their weights, transposed. */
+static const real *columns_of(const dsc_problem *p, const mixing_tile *m, const real *weights, dsc_int o, real *group)
+{
+    for (dsc_int i = 0, whole; i < m->width; i += whole) {
+        whole = block_vectors(p->outputs, p->outputs - o - i) * LANES;
+        transpose(weights + (o + i) * p->mixing.row, p->mixing.row, p->mixing.column, at_most(m->width - i, whole), m->depth,
+                  group + i * m->depth, whole);
+    }
+    return group;
+}
+
+/* The next outputs as columns of the product: their weights, and their biases. A block of them, or as many as `most`. */
+static void start_outputs(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int o, dsc_int most, mixing_tile *m,
                           const separable_scratch *scratch)
 {
     const real *weights = (const real *)p->mixing.data + image * p->mixing.batch + first * p->mixing.column;
     const dsc_int whole = block_vectors(p->outputs, p->outputs - o) * LANES;
-    m->width = at_most(p->outputs - o, whole);
-    m->b = scratch->group;
+    const bool packed = !MIX_PACKED && p->packed, parts = packed && m->depth < mixed_channels(p);
+    m->width = at_most(p->outputs - o, parts ? whole : at_least(whole, most));
+    m->b = packed ? (const real *)p->packed + o * mixed_channels(p) + first * whole : columns_of(p, m, weights, o, scratch->group);
     m->column_bias = scratch->bias;
-    transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, m->width, m->depth, scratch->group, whole);
     const bool dense = p->mixing.column == 1 && p->mixing.row == m->depth;
     m->ahead = dense ? weights + (o + m->width) * p->mixing.row : NULL;
     m->ahead_count = at_most(p->outputs - o - m->width, m->width) * m->depth;
@@ -157,7 +168,7 @@ static void mix_few_pixels(const dsc_problem *p, const output_tile *t, const pan
     m.a_row = is_pointwise(p) ? p->x.step[2] : 1, m.a_step = m.line;
     m.y = scratch->square, m.y_column = 1;
     for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += m.width) {
-        start_outputs(p, t->image, first, o, &m, scratch);
+        start_outputs(p, t->image, first, o, 0, &m, scratch);
         m.y_row = m.width;
         if (m.resume)
             transpose(y + o * p->y.channel, p->y.channel, 1, m.width, s->width, scratch->square, m.width);
@@ -174,8 +185,9 @@ static bool few_pixels(const dsc_problem *p, const panel_shape *s, dsc_int depth
         return false;
     const int rest = rest_of(p, s, depth);
     const double outputs = (double)p->outputs, width = (double)s->width;
+    const int transposing = !MIX_PACKED && p->packed ? 0 : TRANSPOSING;
     const double as_columns = s->width == 1 ? 1 + TRANSPOSING : rest ? width : (double)round_up(s->width, LANES);
-    const double transposed = (width + TRANSPOSING) * (double)round_up(p->outputs, LANES) * (double)depth;
+    const double transposed = (width + transposing) * (double)round_up(p->outputs, LANES) * (double)depth;
     return as_columns * outputs * (double)depth > transposed + TRANSPOSING_RESULTS * width * outputs;
 }
 
@@ -185,7 +197,7 @@ static void set_factors(const dsc_problem *p, const output_tile *t, dsc_int firs
     m->a = (const real *)p->mixing.data + t->image * p->mixing.batch + first * p->mixing.column;
     m->a_row = p->mixing.row, m->a_step = p->mixing.column;
     m->y_row = p->y.channel, m->y_column = p->y.step[2];
-    m->packed = p->packed ? (const real *)p->packed + first * LANES : NULL;
+    m->packed = MIX_PACKED && p->packed ? (const real *)p->packed + first * LANES : NULL;
     m->packed_block = mixed_channels(p) * LANES;
     if (m->packed && mixed_channels(p) == m->depth)
         m->ahead = m->packed + m->packed_block;
@@ -296,7 +308,7 @@ static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_t
     dsc_int lines = flat ? 1 : t->rows, pixels = flat ? t->rows * t->columns : t->columns;
     m.y_row = p->y.step[2], m.y_column = p->y.channel;
     for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += m.width) {
-        start_outputs(p, t->image, first, o, &m, scratch);
+        start_outputs(p, t->image, first, o, MIX_RUNS ? group_columns(m.depth) : 0, &m, scratch);
         for (dsc_int i = 0; i < lines; ++i) {
             m.a = a + i * a_line;
             m.y = (real *)place_of(p, t, i, 0) + o * p->y.channel;

@@ -16,6 +16,9 @@
 #define SQUARE_REALS (FEW_PIXELS * MIX_VECTORS * LANES + 2 * MIXING_MOST)   /* ... or the factors of pixels beyond whole vectors */
 #define TRANSPOSING (VECTOR_REGISTERS >= 32 ? 4 : 8)   /* pixels whose products take the time of transposing the weights ... */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
+#define PACKED_BYTES (256 << 10)   /* weights that a call packs for itself, at most ... */
+#define SCRATCH_BYTES (960 << 10)  /* ... and so that scratch stays below 1 MiB */
+#define PACKED_OUTPUTS (MIX_PACKED ? LANES : MIX_VECTORS_USUAL * LANES)   /* of a block of packed weights */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
 #define RESIDUE_REACH 10   /* rows between a kernel's first and last, at least, where rows of pixels end within a vector */
@@ -132,7 +135,7 @@ static void plan_outputs(const dsc_problem *p, dsc_plan *plan)
     const dsc_int inputs = p->e.in[1] * p->e.in[2];
     if (!is_pointwise(p) && inputs > PART_VECTORS * LANES)
         shares = shares && kernel_volume(&p->e) * (double)inputs <= (double)(PART_TAPS * p->outputs);
-    plan->group = shares ? round_up(divide_up(p->outputs, parts), LANES) : p->outputs;
+    plan->group = shares ? round_up(divide_up(p->outputs, parts), PACKED_OUTPUTS) : p->outputs;
     plan->groups = plan->group ? divide_up(p->outputs, plan->group) : 1;
 }
 
@@ -217,6 +220,27 @@ static bool in_stages(const dsc_problem *p)
     return MIX_STAGES && planar && fits && bytes >= panels * (double)dsc_panel_bytes();
 }
 
+/* May these weights be packed? Converted tiles read them in other ways. */
+static bool can_pack(const dsc_problem *p)
+{
+    const bool few = p->e.out[0] * p->e.out[1] * p->e.out[2] <= FEW_PIXELS;
+    const bool read = MIX_PACKED ? !channels_dense(p) : channels_dense(p) || few;
+    return read && is_native(p) && p->parts == 1 && p->mixing.batch == 0 && p->outputs >= LANES && mixed_channels(p) > 0;
+}
+
+static size_t packed_weights(const dsc_problem *p)
+{
+    return (size_t)(round_up(p->outputs, LANES) * mixed_channels(p)) * sizeof(real);
+}
+
+/* Bytes of weights to pack for this call, once instead of for each tile; 0: none. */
+static size_t packed_once(const dsc_problem *p, const dsc_plan *plan)
+{
+    const bool useful = !MIX_PACKED && channels_dense(p) && !p->packed && plan->groups == 1 && plan->items >= 2 * p->threads;
+    const size_t bytes = useful && can_pack(p) ? packed_weights(p) : 0;
+    return bytes <= PACKED_BYTES && plan->scratch + bytes <= SCRATCH_BYTES ? bytes : 0;
+}
+
 static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent e = reading_extent(p);
@@ -227,7 +251,7 @@ static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
     const dsc_int plane = e.out[1] * e.out[2];
     /* A plane that is hardly larger is one tile; where panels are read but once, one that is twice as large. */
-    const bool once = !channels_dense(p) && plan->group >= MIX_PACKS_FROM && 2 * dsc_panel_bytes() <= ONCE_BYTES;
+    const bool once = !(channels_dense(p) && p->packed) && plan->group >= MIX_PACKS_FROM && 2 * dsc_panel_bytes() <= ONCE_BYTES;
     pixels = plane <= pixels + pixels / (once ? 1 : 8) ? plane : at_least(pixels, LANES);
     plan_separable_tiles(p, &e, plan, pixels);
     if (p->windows)
@@ -251,6 +275,7 @@ static ONCE_A_CALL void plan_separable(const dsc_problem *p, dsc_plan *plan)
     const dsc_problem first = residue_of(p, residues, 0);
     plan_one_residue(&first, plan);
     plan->residues = residues;
+    plan->packed = packed_once(p, plan);
     plan->items *= residues, plan->work *= (double)residues;
 }
 

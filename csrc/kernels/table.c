@@ -42,9 +42,9 @@ extern const dsc_table TABLE;
 const dsc_table TABLE = {
     .operation = {
         [DSC_DEPTHWISE] = {plan_any_depthwise, run_any_depthwise, false},
-        [DSC_POINTWISE] = {plan_any_separable, run_any_separable, false},
-        [DSC_SEPARABLE] = {plan_any_separable, run_any_separable, false},
-        [DSC_STANDARD] = {plan_separable, run_separable, false},
+        [DSC_POINTWISE] = {plan_any_separable, run_any_separable, false, pack_mixing},
+        [DSC_SEPARABLE] = {plan_any_separable, run_any_separable, false, pack_mixing},
+        [DSC_STANDARD] = {plan_separable, run_separable, false, pack_mixing},
         [DSC_DEPTHWISE_WEIGHTS] = {plan_weights, run_weights, true},
         [DSC_POINTWISE_WEIGHTS] = {plan_products, run_products, true},
         [DSC_ACTIVATE] = {plan_elementwise, run_activation, true},
@@ -52,7 +52,6 @@ const dsc_table TABLE = {
         [DSC_GRAPH] = {plan_graph, run_graph, false},
         [DSC_LONG_ROWS] = {plan_long_rows, run_long_rows, false},
     },
-    .pack = pack_mixing,
     .in_stages = in_stages,
     .merges_axes = ROW_TILES,
     .multiply_adds = multiply_adds,

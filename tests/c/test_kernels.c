@@ -167,15 +167,15 @@ static bool check_abandoned(rng *r, test_case *t, const dsc_operation *operation
 static bool pack_weights(rng *r, const test_case *t, dsc_problem *p)
 {
     static guarded memory;
-    const dsc_table *table = dsc_active(t->kind->type);
+    const dsc_operation *operation = &dsc_active(t->kind->type)->operation[t->row->kernel];
     const bool mixes = t->row->kernel == DSC_POINTWISE || t->row->kernel == DSC_SEPARABLE;
-    const size_t bytes = mixes ? table->pack(p, NULL) : 0;
+    const size_t bytes = mixes ? operation->pack(p, NULL) : 0;
     if (!memory.low)
         memory = guarded_memory(SCRATCH_MOST);
     char *packed = bytes ? guarded_place(&memory, bytes, chance(r, 50)) : NULL;
     if (!packed)
         return false;
-    table->pack(p, packed);
+    operation->pack(p, packed);
     p->packed = packed;
     return true;
 }
