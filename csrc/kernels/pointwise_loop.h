@@ -221,7 +221,8 @@ INLINE dsc_int add_turns(const mixing_core *t, mixing_place *at, const int R, co
     dsc_int left = t->depth;
     if (MIX_TURN == 1 || R < MIX_ROWS || V < MIX_VECTORS_USUAL || t->a_step != 1 || t->b_step != V * LANES)
         return left;
-    for (; left >= MIX_TURN; left -= MIX_TURN, at->b += MIX_TURN * V * LANES) {
+    for (; left >= MIX_TURN; left -= MIX_TURN, at->b += MIX_TURN * V * LANES, at->ahead += MIX_TURN * at->ahead_step) {
+        __builtin_prefetch(at->ahead, 0, 2);   /* one of sixty instructions; in each summand, see MIX_AHEAD, it would be dear */
         UNROLL
         for (int k = 0; k < MIX_TURN; ++k)
             add_dense_summand(at, R, V, k, sums);

@@ -152,8 +152,8 @@ static void start_outputs(const dsc_problem *p, dsc_int image, dsc_int first, ds
     m->width = at_most(p->outputs - o, parts ? whole : at_least(whole, most));
     m->b = packed ? (const real *)p->packed + o * mixed_channels(p) + first * whole : columns_of(p, m, weights, o, scratch->group);
     m->column_bias = scratch->bias;
-    const bool dense = p->mixing.column == 1 && p->mixing.row == m->depth;
-    m->ahead = dense ? weights + (o + m->width) * p->mixing.row : NULL;
+    const bool dense = MIX_AHEAD && p->mixing.column == 1 && p->mixing.row == m->depth;
+    m->ahead = packed ? m->b + m->width * mixed_channels(p) : dense ? weights + (o + m->width) * p->mixing.row : NULL;
     m->ahead_count = at_most(p->outputs - o - m->width, m->width) * m->depth;
     pack_bias(p, image, o, m->width, scratch->bias);
 }
