@@ -434,6 +434,22 @@ BUGS = [
         "step[1] = (pitch - 1) * LANES",
         ops=("depthwise_conv",),
     ),
+    Bug(
+        "few channels: the last vector's turns",
+        "kernels/depthwise_few_channels.h",
+        "column < next ? turns + period : turns + turn",
+        "turns + turn",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "few channels: masks of one pixel less",
+        "kernels/depthwise_few_channels.h",
+        "e->in[2] * r->channels - start",
+        "(e->in[2] - 1) * r->channels - start",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
     Bug("multiplier's stride", "loop.c", ".multiplier = strides[1]", ".multiplier = strides[0]"),
     Bug(
         "last item of a share",

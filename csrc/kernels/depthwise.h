@@ -4,6 +4,7 @@
 
 #include "depthwise_plan.h"
 #include "depthwise_phases.h"
+#include "depthwise_few_channels.h"
 #include "depthwise_staged.h"
 
 /* Where the planes of a tile's depthwise results go. */
@@ -154,7 +155,9 @@ static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_
         };
         for (int axis = 0; axis < 3; ++axis)
             r.tap_step[axis] = step[axis] * w.tap_sign[axis];
-        if (can_stage(&r))
+        if (has_few_channels(&r))
+            depthwise_few_channels(&r);
+        else if (can_stage(&r))
             depthwise_staged(&r);
         else
             depthwise_channels(&r);

@@ -184,22 +184,23 @@ typedef void (*swept_function)(const swept_rows *, const swept_columns *, const 
     static __attribute__((noinline)) void sweep_##S##_##R(const swept_rows *s, const swept_columns *c, const char *x, char *y, \
                                                           dsc_int count) \
     { sweep_groups(s, S, R, c, x, y, count); }
-#define SWEEPS_OF(S) SWEEP(S, 1) SWEEP(S, 2) SWEEP(S, 3) SWEEP(S, 4)
-#define SWEPT_ENTRIES(S) {sweep_##S##_1, sweep_##S##_2, sweep_##S##_3, sweep_##S##_4}
-SWEEPS_OF(1) SWEEPS_OF(2)
+SWEEP(1, 1) SWEEP(1, 2) SWEEP(1, 3) SWEEP(1, 4) SWEEP(2, 4)
 
 /* [stride - 1][rows of results - 1] */
-static const swept_function swept_table[2][SWEPT_ROWS] = {SWEPT_ENTRIES(1), SWEPT_ENTRIES(2)};
+static const swept_function swept_table[2][SWEPT_ROWS] = {
+    {sweep_1_1, sweep_1_2, sweep_1_3, sweep_1_4}, {NULL, NULL, NULL, sweep_2_4},
+};
 
-/* `count` rows of results, each the next that shares input with the one before. */
+/* `count` rows of results, each the next that shares input with the one before. With stride 2 a last group of fewer begins within
+ * the one before: rows are never so few as where they are read apart. */
 static void sweep_residue(swept_rows *s, int stride, const swept_columns *c, const char *x, char *y, dsc_int count)
 {
-    const dsc_int whole = count - count % SWEPT_ROWS;
+    const dsc_int whole = count - count % SWEPT_ROWS, last = stride == 2 ? count - SWEPT_ROWS : whole;
     if (whole)
         swept_table[stride - 1][SWEPT_ROWS - 1](s, c, x, y, whole / SWEPT_ROWS);
-    s->first -= stride * whole, s->last -= stride * whole;
+    s->first -= stride * last, s->last -= stride * last;
     if (whole < count)
-        swept_table[stride - 1][count - whole - 1](s, c, x + stride * whole * s->row, y + whole * s->y_row, 1);
+        swept_table[stride - 1][count - last - 1](s, c, x + stride * last * s->row, y + last * s->y_row, 1);
 }
 
 /* Elements `reach` from one load to the next, and the next pair of them. */
@@ -270,7 +271,8 @@ static bool can_sweep(const depthwise_tile *t, const dsc_extent *e)
     const dsc_int borders = SWEPT_BORDERS * LANES, beyond = e->stride[2] * t->width + swept_reach(t) - t->inside_high;
     const bool middle = t->inside_low <= t->dilation && t->inside_high >= t->width + t->dilation;
     const bool once = e->stride[1] == 1 && e->stride[2] == 1 && middle;
-    const bool twice = e->stride[1] == 2 && e->stride[2] == 2 && e->dilation[1] == 1 && e->dilation[2] == 1;
+    const bool near = e->dilation[1] == 1 && e->dilation[2] == 1 && t->rows >= SWEPT_ROWS;
+    const bool twice = e->stride[1] == 2 && e->stride[2] == 2 && near;
     const bool square = e->kernel[1] == SWEPT_TAPS && e->kernel[2] == SWEPT_TAPS && (once || twice);
     const bool fits = t->inside_low <= borders - 2 * LANES && beyond <= borders - 2 * LANES;
     const bool longer = t->width > (t->row_dilation > 1 ? SWEPT_DILATED : SWEPT_VECTORS) * LANES;
