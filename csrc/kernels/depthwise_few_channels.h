@@ -10,8 +10,8 @@
 #include "channel_region.h"
 #include "finite_taps.h"
 
-#define FEW_ROWS 8     /* of results that share the loads of taps */
-#define FEW_TAPS 64    /* of a kernel, at most */
+#define ROWS_OF_FEW 8     /* of results that share the loads of taps */
+#define FEW_TAPS 64       /* of a kernel, at most */
 
 /* Taps and bias of a vector that begins with a certain channel. */
 typedef struct { vec taps[FEW_TAPS], bias; } few_turns;
@@ -45,7 +45,7 @@ static few_turns turns_from(const channel_region *r, dsc_int column)
 INLINE void few_vectors(const few_run *s, const few_turns *turns, const epilogue *finish, const int R, const bool masked,
                         const real *x, real *y, dsc_int column)
 {
-    vec sums[FEW_ROWS];
+    vec sums[ROWS_OF_FEW];
     UNROLL
     for (int o = 0; o < R; ++o)
         sums[o] = turns->bias;
@@ -83,7 +83,7 @@ INLINE void few_rows(const few_run *s, const few_turns *turns, int period, const
 static __attribute__((noinline)) void few_rows_together(const few_run *s, const few_turns *turns, int period, const real *x,
                                                         real *y)
 {
-    few_rows(s, turns, period, FEW_ROWS, x, y);
+    few_rows(s, turns, period, ROWS_OF_FEW, x, y);
 }
 
 static __attribute__((noinline)) void few_row(const few_run *s, const few_turns *turns, int period, const real *x, real *y)
@@ -138,9 +138,9 @@ static __attribute__((noinline)) void depthwise_few_channels(const channel_regio
     const real *x = r->x + (r->depth * e->stride[0] - e->low[0]) * r->x_step[0] + start;
     for (dsc_int row = r->row, rows; row < r->row + r->rows; row += rows) {
         const dsc_int line = row * e->stride[1] - e->low[1];
-        const dsc_int end = line + (FEW_ROWS - 1) * e->stride[1] + (e->kernel[1] - 1) * e->dilation[1];
-        const bool together = line >= 0 && end < e->in[1] && row + FEW_ROWS <= r->row + r->rows;
-        rows = together ? FEW_ROWS : 1;
+        const dsc_int end = line + (ROWS_OF_FEW - 1) * e->stride[1] + (e->kernel[1] - 1) * e->dilation[1];
+        const bool together = line >= 0 && end < e->in[1] && row + ROWS_OF_FEW <= r->row + r->rows;
+        rows = together ? ROWS_OF_FEW : 1;
         list_few_taps(&s, line);
         (together ? few_rows_together : few_row)(&s, turns, period, x + line * r->x_step[1], r->y + (row - r->row) * r->y_row);
         for (dsc_int i = 0; i < rows; ++i)

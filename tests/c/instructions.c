@@ -22,6 +22,7 @@ typedef struct {
 static const fixed_problem problems[] = {
     {"depthwise 3x3", "depthwise", FLOAT32, 2, false, 1, 32, 32, 56, 3, 1, 1},
     {"depthwise 3x3, channels last", "depthwise", FLOAT32, 2, true, 1, 32, 32, 56, 3, 1, 1},
+    {"depthwise 3x3, 3 channels, channels last", "depthwise", FLOAT32, 2, true, 1, 3, 3, 112, 3, 1, 1},
     {"depthwise 3x3, small planes", "depthwise", FLOAT32, 2, false, 1, 100, 100, 13, 3, 1, 1},
     {"depthwise 5x5", "depthwise", FLOAT32, 2, false, 1, 32, 32, 28, 5, 1, 1},
     {"depthwise 5x5, channels last", "depthwise", FLOAT32, 2, true, 1, 32, 32, 28, 5, 1, 1},
