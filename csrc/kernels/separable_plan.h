@@ -16,7 +16,7 @@
 #define SQUARE_REALS (FEW_PIXELS * MIX_VECTORS * LANES + 2 * MIXING_MOST)   /* ... or the factors of pixels beyond whole vectors */
 #define TRANSPOSING (VECTOR_REGISTERS >= 32 ? 4 : 8)   /* pixels whose products take the time of transposing the weights ... */
 #define TRANSPOSING_RESULTS 10   /* ... and channels of each, that of transposing the results */
-#define PACKED_ONCE_BYTES (256 << 10)   /* weights that a call packs for itself, at most ... */
+#define PACKED_ONCE_BYTES (256 << 10)   /* weights that a call packs for itself, at most, ... */
 #define SCRATCH_BYTES (960 << 10)  /* ... and so that scratch stays below 1 MiB */
 #define PACKED_OUTPUTS (MIX_PACKED ? LANES : MIX_VECTORS_USUAL * LANES)   /* of a block of packed weights */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
@@ -237,8 +237,9 @@ static size_t packed_weights(const dsc_problem *p)
 static size_t packed_once(const dsc_problem *p, const dsc_plan *plan)
 {
     const bool useful = !MIX_PACKED && channels_dense(p) && !p->packed && plan->groups == 1 && plan->items >= 2 * p->threads;
-    const size_t bytes = useful && can_pack(p) ? packed_weights(p) : 0;
-    return bytes <= PACKED_ONCE_BYTES && plan->scratch + bytes <= SCRATCH_BYTES ? bytes : 0;
+    const bool few = (double)p->outputs * (double)mixed_channels(p) * sizeof(real) <= PACKED_ONCE_BYTES;   /* maybe no integer */
+    const size_t bytes = useful && few && can_pack(p) ? packed_weights(p) : 0;
+    return plan->scratch + bytes <= SCRATCH_BYTES ? bytes : 0;
 }
 
 static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
