@@ -9,7 +9,7 @@ import dsconv as ds
 
 from .exact import check, integers
 
-SIZES = (1, 9), (3, 5), (8, 8), (12, 31), (29, 40)
+SIZES = (1, 9), (3, 5), (12, 31), (29, 40), (1, 700)
 KERNELS = (1, 1), (3, 3), (2, 4), (5, 1), (1, 9), (7, 7), (8, 9)
 LAST = {"data_format": "channels_last"}
 
@@ -74,3 +74,19 @@ def test_few_channels_stay_inside(kernel_set, activation):
             ds.depthwise_conv2d(x, w, out=out, **words)
         assert out.tobytes() == expected.tobytes()
         assert (memory[:offset] == 77).all() and (memory[offset + x.size :] == 77).all()
+
+
+@pytest.mark.parametrize("big", [2**31, 2**40, 2**58, 2**61])
+@pytest.mark.parametrize("channels", [2, 3, 5])
+def test_few_channels_and_numbers_near_the_largest(kernel_set, channels, big, rng):
+    """Dilation, padding and strides whose products with channels no integer holds."""
+    x = rng.standard_normal((9, 40, channels)).astype("f4")
+    w = rng.standard_normal((channels, 1, 3, 3)).astype("f4")
+    for words in (
+        {"dilation": (1, big), "padding": ((1, 1), (big, big))},
+        {"dilation": (1, big), "padding": ((1, 1), (2 * big, 0))},
+        {"dilation": (big, 1), "padding": ((big, big), (1, 1))},
+        {"stride": (big, 1), "padding": 1},
+    ):
+        many = ds.depthwise_conv2d(np.tile(x, 9), np.tile(w, (9, 1, 1, 1)), **words, **LAST)[..., :channels]
+        assert ds.depthwise_conv2d(x, w, **words, **LAST).tobytes() == many.tobytes(), words

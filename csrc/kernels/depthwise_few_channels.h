@@ -12,6 +12,7 @@
 
 #define ROWS_OF_FEW 8     /* of results that share the loads of taps */
 #define FEW_TAPS 64       /* of a kernel, at most */
+#define FEW_FROM 24       /* pixels, times channels squared: the more of these, the more turns to lay out and the less to win */
 
 /* Taps and bias of a vector that begins with a certain channel. */
 typedef struct { vec taps[FEW_TAPS], bias; } few_turns;
@@ -91,7 +92,13 @@ static __attribute__((noinline)) void few_row(const few_run *s, const few_turns 
     few_rows(s, turns, period, 1, x, y);
 }
 
-/* Are these channels so few, and do their rows have no gaps? */
+/* Are products with numbers of channels and of taps far from the largest integer? */
+static bool stays_small(dsc_int n)
+{
+    return n >= -INT32_MAX && n <= INT32_MAX;
+}
+
+/* Are these channels so few, do their rows have no gaps, and is it worth it? */
 static bool has_few_channels(const channel_region *r)
 {
     const dsc_extent *e = r->e;
@@ -100,7 +107,9 @@ static bool has_few_channels(const channel_region *r)
     const dsc_int *kernel = e->kernel;
     const bool fits = kernel[0] <= FEW_TAPS && kernel[1] <= FEW_TAPS && kernel[2] <= FEW_TAPS &&
                       kernel[0] * kernel[1] * kernel[2] <= FEW_TAPS;
-    return few && dense && fits && r->in_order && e->stride[2] == 1 && e->mode == DSC_ZEROS &&
+    const bool small = stays_small(e->dilation[2]) && stays_small(e->low[2]) && stays_small(e->stride[1]);
+    const bool worth = (double)r->rows * (double)r->columns >= FEW_FROM * (double)r->channels * (double)r->channels;
+    return few && dense && fits && small && worth && r->in_order && e->stride[2] == 1 && e->mode == DSC_ZEROS &&
            row_finite(r->taps, 1, kernel[0] * kernel[1] * kernel[2] * LANES);
 }
 

@@ -271,8 +271,8 @@ static bool can_sweep(const depthwise_tile *t, const dsc_extent *e)
     const dsc_int borders = SWEPT_BORDERS * LANES, beyond = e->stride[2] * t->width + swept_reach(t) - t->inside_high;
     const bool middle = t->inside_low <= t->dilation && t->inside_high >= t->width + t->dilation;
     const bool once = e->stride[1] == 1 && e->stride[2] == 1 && middle;
-    const bool near = e->dilation[1] == 1 && e->dilation[2] == 1 && t->rows >= SWEPT_ROWS;
-    const bool twice = e->stride[1] == 2 && e->stride[2] == 2 && near;
+    const bool near = e->dilation[1] == 1 && e->dilation[2] == 1, group = t->rows >= SWEPT_ROWS;
+    const bool twice = e->stride[1] == 2 && e->stride[2] == 2 && near && group;
     const bool square = e->kernel[1] == SWEPT_TAPS && e->kernel[2] == SWEPT_TAPS && (once || twice);
     const bool fits = t->inside_low <= borders - 2 * LANES && beyond <= borders - 2 * LANES;
     const bool longer = t->width > (t->row_dilation > 1 ? SWEPT_DILATED : SWEPT_VECTORS) * LANES;
