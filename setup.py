@@ -25,7 +25,7 @@ FLAGS = [
 
 # Of the baseline, which few processors need: what makes it smaller, and a tenth slower.
 ALIGNED = ("functions", "jumps", "labels", "loops")
-SMALLER = ["-Os", "-fno-tree-vectorize", *(f"-falign-{each}=1" for each in ALIGNED)]
+SMALLER = ["-Os", "-fno-tree-vectorize", "-fno-ivopts", *(f"-falign-{each}=1" for each in ALIGNED)]
 
 # Kernel set -> flags. What the compiler refuses is left out; `wide` only tests the 64-byte paths anywhere.
 KERNEL_SETS = {

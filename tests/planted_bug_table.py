@@ -310,6 +310,22 @@ BUGS = [
         ops=("pointwise_conv", "separable_conv"),
     ),
     Bug(
+        "windows pixel by pixel: one that ends beyond the row is read as a whole one",
+        "kernels/unfold.h",
+        "e->in[2] - taps + 1, 0, &first, &last",
+        "e->in[2] - taps + 2, 0, &first, &last",
+        isa="avx2",
+        check="tests/test_tiles.py::test_standard_convolution",
+    ),
+    Bug(
+        "windows pixel by pixel: weights in the order of those tap by tap",
+        "kernels/separable_plan.h",
+        "transpose(weights + tap, p->mixing.row, p->multiplier,",
+        "transpose(weights + tap * p->channels, p->mixing.row, 1,",
+        isa="avx2",
+        check="tests/test_tiles.py::test_standard_convolution",
+    ),
+    Bug(
         "packed weights: the first pixel's factors for all",
         "kernels/pointwise_pixel.h",
         "v_spread(x[q]) * column",

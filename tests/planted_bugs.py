@@ -1,7 +1,8 @@
 """Bugs planted by hand, to show that the checks can fail: `python -m tests.planted_bugs [--only NAME]`.
 
 Each is built in a copy of the tree. A slice of the exact campaign has to catch it, of the operations and
-types that the bug names; the C tests have to catch what integers do not show, or only guarded memory.
+types that the bug names; the C tests have to catch what integers do not show, or only guarded memory,
+and a test that the bug names what neither of them calls.
 """
 
 import argparse
@@ -115,12 +116,25 @@ def try_c_tests(tree, bug, cases):
     return None
 
 
+def try_test(tree, bug):
+    """Return how the test that the bug names caught it, or None."""
+    build(tree, bug)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", bug.check]
+    status, output = run(tree, command, 300)
+    if status not in (0, 1, None):
+        raise SystemExit(f"{bug.name}: {bug.check} does not run:\n{output}")
+    found = re.search(r"^FAILED \S+", output, re.MULTILINE)
+    return "hangs" if status is None else found and found[0][:80]
+
+
 def try_bug(bug, cases):
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         copy_tree(tree)
         if bug.before != bug.after:
             plant(tree, bug)
+        if bug.check.startswith("tests/"):
+            return try_test(tree, bug)
         return (try_campaign if bug.check == "campaign" else try_c_tests)(tree, bug, cases)
 
 

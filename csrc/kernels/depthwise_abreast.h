@@ -4,6 +4,8 @@
 
 #include "depthwise_abreast_tiles.h"
 
+PLAIN_ADDRESSES
+
 #define ABREAST_LEAST 2         /* pixels, however few lines have room in the first-level cache */
 #define ABREAST_PAST 6          /* most that are stored past the caches, which collect few lines at a time */
 #define ABREAST_SINGLE 4        /* most where taps are added one by one, to a whole line of channels */
@@ -161,5 +163,7 @@ static void depthwise_channels(const channel_region *r)
             finish_pixels(r, t.row);
         }
 }
+
+USUAL_ADDRESSES
 
 #endif

@@ -8,6 +8,8 @@
 
 #include "channel_region.h"
 
+PLAIN_ADDRESSES
+
 #define ABREAST 8               /* most pixels */
 #define ABREAST_TAPS 7          /* column taps in registers */
 #define LINE_VECTORS 2
@@ -278,5 +280,7 @@ static const int abreast_strided[ABREAST_TAPS + 1] = {[3] = TILES_3_STRIDED, [5]
 static const int abreast_complex[ABREAST_TAPS + 1] = {[3] = TILES_COMPLEX_3, [5] = TILES_COMPLEX_5, [7] = TILES_COMPLEX_7};
 #define ABREAST_SINGLY TILES_LINES
 #endif
+
+USUAL_ADDRESSES
 
 #endif

@@ -13,6 +13,7 @@
 #define MIX_PACKED 1          /* see pointwise_packed.h: as rows, blocks of LANES outputs */
 #define MIX_PACKS_FROM PTRDIFF_MAX
 #define MIX_RUNS 0
+#define MIX_WINDOWS 0
 #define MIX_TURN 1
 #define MIX_STAGES 0
 #define MIX_AHEAD 1           /* what comes next is asked for in the loop, which has instructions to spare */
@@ -26,6 +27,7 @@
 #define MIX_STAGES 1          /* see in_stages: columns are copied before they are read anyway */
 #define MIX_TURN 2            /* summands that a turn of the loop adds, where they lie one after the other; four: 0.94 */
 #define MIX_RUNS 1            /* whole blocks of the same rows are computed in one call */
+#define MIX_WINDOWS (VECTOR_BYTES >= 32)   /* of a standard convolution, one after the other */
 #define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif
 

@@ -7,7 +7,6 @@
 
 #include "pointwise_tile.h"
 #include "separable_plan.h"
-#include "transpose.h"
 
 static ONCE_A_CALL size_t pack_mixing(const dsc_problem *p, void *memory)
 {
@@ -18,8 +17,7 @@ static ONCE_A_CALL size_t pack_mixing(const dsc_problem *p, void *memory)
         return 0;
     for (dsc_int o = 0, whole; to && o < p->outputs; o += whole) {
         whole = MIX_PACKED ? LANES : block_vectors(p->outputs, p->outputs - o) * LANES;
-        transpose(weights + o * p->mixing.row, p->mixing.row, p->mixing.column, at_most(whole, p->outputs - o), depth,
-                  to + o * depth, whole);
+        weights_as_columns(p, weights + o * p->mixing.row, at_most(whole, p->outputs - o), depth, to + o * depth, whole);
     }
     return packed_weights(p);
 }

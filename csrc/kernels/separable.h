@@ -136,8 +136,7 @@ static const real *columns_of(const dsc_problem *p, const mixing_tile *m, const 
 {
     for (dsc_int i = 0, whole; i < m->width; i += whole) {
         whole = block_vectors(p->outputs, p->outputs - o - i) * LANES;
-        transpose(weights + (o + i) * p->mixing.row, p->mixing.row, p->mixing.column, at_most(m->width - i, whole), m->depth,
-                  group + i * m->depth, whole);
+        weights_as_columns(p, weights + (o + i) * p->mixing.row, at_most(m->width - i, whole), m->depth, group + i * m->depth, whole);
     }
     return group;
 }
@@ -336,17 +335,18 @@ static void run_planar_tile(const dsc_problem *p, const dsc_plan *plan, const ou
     }
 }
 
-/* The depthwise stage of channels [first, first + count) into scratch, one pixel after the other. */
+/* What channels [first, first + count) of the pointwise stage read, into scratch, one pixel after the other. */
 static void fill_pixels(const dsc_problem *p, const dsc_plan *plan, const output_tile *t, separable_scratch *scratch,
                         dsc_int first, dsc_int count, const epilogue *inner)
 {
     dsc_int line = t->columns * scratch->step;
-    if (plan->path == INTERLEAVED) {
+    if (p->windows)
+        unfold_pixels(p, t, scratch->panel, scratch->step);
+    else if (plan->path == INTERLEAVED)
         depthwise_pixels(p, t, &scratch->packed, first, count, inner, scratch->panel, line, scratch->step);
-        return;
-    }
-    depthwise_planes(p, plan, t, first, count, (plane_target){scratch->panel, 1, line, scratch->step, inner},
-                     scratch->strips);
+    else
+        depthwise_planes(p, plan, t, first, count, (plane_target){scratch->panel, 1, line, scratch->step, inner},
+                         scratch->strips);
 }
 
 static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, const output_tile *t,
@@ -362,7 +362,7 @@ static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, con
                             (const real *)p->x.data + t->image * p->x.batch + t->depth * p->x.step[0] +
                                 t->row * p->x.step[1] + t->column * p->x.step[2] + first * p->x.channel,
                             p->x.step[1], scratch);
-        } else if (p->windows) {
+        } else if (!pixels_in_panel(p)) {
             const panel_shape s = shape_panel(p, t->rows, t->columns);
             unfold(p, t, first, m.depth, scratch->strips, scratch->panel, scratch->step, s.pitch);
             m.a_row = 1, m.a_step = scratch->step;

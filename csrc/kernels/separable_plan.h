@@ -19,6 +19,7 @@
 #define PACKED_ONCE_BYTES (256 << 10)   /* weights that a call packs for itself, at most, ... */
 #define SCRATCH_BYTES (960 << 10)  /* ... and so that scratch stays below 1 MiB */
 #define PACKED_OUTPUTS (MIX_PACKED ? LANES : MIX_VECTORS_USUAL * LANES)   /* of a block of packed weights */
+#define WINDOW_SUMMANDS 288   /* of windows that are laid out pixel by pixel, at most: to read weights for more is dear */
 #define RESIDUE_ROWS 2     /* output rows of a residue, at least */
 #define RESIDUE_LANES 12   /* of so many lanes one may be empty */
 #define RESIDUE_REACH 10   /* rows between a kernel's first and last, at least, where rows of pixels end within a vector */
@@ -154,10 +155,27 @@ static dsc_problem part_of(const dsc_problem *p, const dsc_plan *plan, dsc_int g
     return part;
 }
 
+/* Are windows laid out pixel by pixel? Of one channel, they are copied faster tap by tap. */
+static bool windows_as_pixels(const dsc_problem *p)
+{
+    return MIX_WINDOWS && p->windows && channels_dense(p) && p->channels > 1 && mixed_channels(p) <= WINDOW_SUMMANDS;
+}
+
 /* Does the panel hold pixels, one after the other? */
 static bool pixels_in_panel(const dsc_problem *p)
 {
-    return channels_dense(p) && !p->windows;
+    return p->windows ? windows_as_pixels(p) : channels_dense(p);
+}
+
+/* Weights of some outputs, from a first summand on, as columns for the summands in the order in which the panel holds them. */
+static void weights_as_columns(const dsc_problem *p, const real *weights, dsc_int outputs, dsc_int depth, real *to, dsc_int whole)
+{
+    if (!windows_as_pixels(p)) {
+        transpose(weights, p->mixing.row, p->mixing.column, outputs, depth, to, whole);
+        return;
+    }
+    for (dsc_int tap = 0; tap < p->multiplier; ++tap, to += p->channels * whole)
+        transpose(weights + tap, p->mixing.row, p->multiplier, outputs, p->channels, to, whole);
 }
 
 /* Scratch for the factors and results of a product of so many summands. */
@@ -255,7 +273,7 @@ static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
     const bool once = !(channels_dense(p) && p->packed) && plan->group >= MIX_PACKS_FROM && 2 * dsc_panel_bytes() <= ONCE_BYTES;
     pixels = plane <= pixels + pixels / (once ? 1 : 8) ? plane : at_least(pixels, LANES);
     plan_separable_tiles(p, &e, plan, pixels);
-    if (p->windows)
+    if (p->windows && !pixels_in_panel(p))
         plan->scratch += (size_t)unfold_strip(&e, plan->column_width) * sizeof(real);
     else if (!is_pointwise(p))
         plan_reading(p, &e, plan);

@@ -3,6 +3,7 @@
 #define DSCONV_UNFOLD_H
 
 #include "strip.h"
+#include "transpose.h"
 #include "window.h"
 
 /* Elements of one phase of a strip, which holds one padded row of x. */
@@ -61,6 +62,59 @@ static void unfold(const dsc_problem *p, const output_tile *t, dsc_int first, ds
             unfold_row(p, &shape, unfold_source(p, t, channel, depth_tap, t->row + row, row_tap), begin, last, t->columns,
                        strip, target + row * pitch, step);
     }
+}
+
+/* `runs` of `count` elements, each to `to_step` after the one before; a short one may write up to a vector. */
+static void copy_runs(const real *from, dsc_int from_step, real *to, dsc_int to_step, dsc_int runs, dsc_int count)
+{
+    const mask some = v_mask(0, count);
+    for (dsc_int run = 0; count < LANES && run < runs; ++run)
+        v_store(to + run * to_step, v_load_masked(from + run * from_step, some));
+    for (dsc_int i = 0; count >= LANES && i < count; i = next_square(i, count))
+        for (dsc_int run = 0; run < runs; ++run)
+            v_store(to + run * to_step + i, v_load(from + run * from_step + i));
+}
+
+/* The taps of one row of one window, channels side by side. `x`: the row of x, NULL where it is padded with zeros. */
+static void unfold_taps(const dsc_problem *p, const char *x, dsc_int column, real *to)
+{
+    const dsc_extent *e = &p->e;
+    for (dsc_int tap = 0; tap < e->kernel[2]; ++tap, to += p->channels) {
+        const dsc_int at = x ? dsc_source_index(column + tap * e->dilation[2], e->in[2], e->mode) : -1;
+        if (at < 0)
+            clear(to, p->channels);
+        else
+            copy_strided(to, (const real *)x + at * p->x.step[2], p->x.channel, p->channels);
+    }
+}
+
+/* One row of taps of all windows of a row of the tile; windows lie `step` apart. Where channels lie one after the other, those
+ * taps are a run of elements. */
+static void unfold_row_of_pixels(const dsc_problem *p, const output_tile *t, const char *x, real *to, dsc_int step)
+{
+    const dsc_extent *e = &p->e;
+    const dsc_int taps = e->kernel[2], stride = e->stride[2], start = t->column * stride - e->low[2];
+    const bool dense = x && p->x.channel == 1 && p->x.step[2] == p->channels && e->dilation[2] == 1;
+    dsc_int first = t->columns, last = t->columns;
+    if (dense)
+        clip_taps(start, stride, t->columns, e->in[2] - taps + 1, 0, &first, &last);
+    for (dsc_int i = 0; i < first; ++i)
+        unfold_taps(p, x, start + i * stride, to + i * step);
+    if (last > first)
+        copy_runs((const real *)x + (start + first * stride) * p->channels, stride * p->channels, to + first * step, step,
+                  last - first, taps * p->channels);
+    for (dsc_int i = last; i < t->columns; ++i)
+        unfold_taps(p, x, start + i * stride, to + i * step);
+}
+
+/* Windows one after the other, `step` apart, each [tap][channel]. */
+static void unfold_pixels(const dsc_problem *p, const output_tile *t, real *panel, dsc_int step)
+{
+    const dsc_int *kernel = p->e.kernel, run = kernel[2] * p->channels;
+    for (dsc_int row = 0; row < t->rows && !dsc_stopped(p); ++row, panel += t->columns * step)
+        for (dsc_int tap = 0; tap < kernel[0] * kernel[1]; ++tap)
+            unfold_row_of_pixels(p, t, unfold_source(p, t, 0, tap / kernel[1], t->row + row, tap % kernel[1]), panel + tap * run,
+                                 step);
 }
 
 #endif
