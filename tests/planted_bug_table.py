@@ -75,7 +75,7 @@ BUGS = [
     # ---- planar tiles
     Bug(
         "row and column taps swapped",
-        PLANAR,
+        "kernels/plane_region.h",
         ".tap_row = r->tap_step[1], .tap_column = r->tap_step[2]",
         ".tap_row = r->tap_step[2], .tap_column = r->tap_step[1]",
     ),
@@ -324,6 +324,22 @@ BUGS = [
         "transpose(weights + tap * p->channels, p->mixing.row, 1,",
         isa="avx2",
         check="tests/test_tiles.py::test_standard_convolution",
+    ),
+    Bug(
+        "a pixel beside vectors: the biases of the first outputs for all",
+        "kernels/pointwise_rest.h",
+        "m->row_bias + o * m->row_bias_step",
+        "m->row_bias",
+        isa="avx2",
+        ops=("pointwise_conv", "separable_conv"),
+    ),
+    Bug(
+        "a pixel beside vectors: outputs that lag behind end with the others",
+        "kernels/pointwise_pixel.h",
+        "k < span + v * lag)",
+        "k < span)",
+        isa="avx2",
+        check="tests/test_tiles.py::test_single_pixels",
     ),
     Bug(
         "packed weights: the first pixel's factors for all",
@@ -618,7 +634,7 @@ BUGS = [
     ),
     Bug(
         "pixels beyond vectors where the second column goes",
-        SEPARABLE,
+        "kernels/pointwise_rest.h",
         "    m.y += m.width * m.y_column;",
         "    m.y += m.y_column;",
         ops=("pointwise_conv",),
@@ -633,7 +649,7 @@ BUGS = [
     ),
     Bug(
         "pixels beyond vectors: rows that are no whole block are left out",
-        SEPARABLE,
+        "kernels/pointwise_rest.h",
         "p->outputs - p->outputs % MIX_ROWS : 0",
         "p->outputs : 0",
         isa="avx512",

@@ -481,7 +481,7 @@ def test_standard_convolution_wants_dense_rows():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_single_pixels(kernel_set, dtype):
-    """Weights at every alignment, sizes that are no whole vectors, more summands than one pass takes."""
+    """Alone and beside vectors; weights at every alignment, odd sizes, more summands than one pass takes."""
     rng = np.random.default_rng(2)
     for depth in (15, 16, 17, 40, 64, 1024, 1100):
         for outputs in (16, 17, 31, 100):
@@ -491,6 +491,7 @@ def test_single_pixels(kernel_set, dtype):
                 x, bias = integers(rng, depth, 1, 1, dtype=dtype), integers(rng, outputs, dtype=dtype)
                 check("pointwise_conv2d", x, weight, bias, activation="relu")
                 check("pointwise_conv1d", x[:, 0], weight)
+                check("pointwise_conv2d", integers(rng, depth, 7, 7, dtype=dtype), weight, bias)
             taps = integers(rng, depth, 1, 3, 3, dtype=dtype)
             check("separable_conv2d", integers(rng, depth, 3, 3, dtype=dtype), taps, weight)
 

@@ -33,6 +33,9 @@
 
 /* Pixels beyond the whole vectors of a plane that are computed beside them, at most: outputs are their lanes. */
 #define MIX_RESTS (VECTOR_REGISTERS >= 32 ? 4 : 0)
+/* Where there are none of those, the products of a pixel beside whole vectors take as long as those of so many more would. 0: it
+ * is part of a vector. */
+#define PIXEL_BESIDE (MIX_RESTS == 0 && VECTOR_BYTES >= 32 ? 4 : 0)
 #define REST_TURN 8   /* summands whose factors are stored one by one, before they are loaded together */
 
 #define MIX_CLAMPS (VECTOR_BYTES >= 32)   /* results, in registers; else where they are stored, which is less code */

@@ -9,47 +9,84 @@
 /* Weights [output][summand], rows `row` apart; x: the pixel, dense. */
 typedef struct { const real *weights; dsc_int row, depth; const real *x; } pixel_product;
 
-INLINE void load_square(const pixel_product *t, dsc_int k, vec *column)
+INLINE void load_square(const real *weights, const row_steps *rows, vec *column)
 {
     UNROLL
     for (int i = 0; i < LANE_COUNT; ++i)
-        __builtin_prefetch(t->weights + i * t->row + k + SQUARES_AHEAD * LANES, 0, 2);
-    load_transposed(t->weights + k, t->row, column);
+        __builtin_prefetch(row_of_square(weights, rows, i) + SQUARES_AHEAD * LANES, 0, 2);
+    load_transposed(weights, rows, column);
 }
 
-/* The summands k, k + 1, ... of a square, for LANES outputs. */
-INLINE vec add_square(const pixel_product *t, dsc_int k, vec sum)
+/* The summands of a square, for LANES outputs. */
+INLINE vec add_square(const real *weights, const row_steps *rows, const real *x, vec sum)
 {
     vec column[LANE_COUNT];
-    load_square(t, k, column);
+    load_square(weights, rows, column);
     UNROLL
     for (int i = 0; i < LANE_COUNT; ++i)
-        sum += v_spread(t->x[k + i]) * column[i];
+        sum += v_spread(x[i]) * column[i];
     return sum;
 }
 
 /* Of those only the ones from `from` to `to`. */
-static __attribute__((noinline)) vec add_part(const pixel_product *t, dsc_int k, dsc_int from, dsc_int to, vec sum)
+static __attribute__((noinline)) vec add_part(const real *weights, dsc_int row, const real *x, dsc_int from, dsc_int to, vec sum)
 {
+    const row_steps rows = steps_of_rows(row);
     vec column[LANE_COUNT];
-    load_square(t, k, column);
+    load_square(weights, &rows, column);
     for (dsc_int i = from; i < to; ++i)
-        sum += v_spread(t->x[k + i]) * column[i];
+        sum += v_spread(x[i]) * column[i];
     return sum;
 }
 
-/* LANES outputs, depth at least LANES. Squares begin at lines, see transpose_squares; the first and the last overlap others,
- * of which they repeat nothing. */
-static __attribute__((noinline)) vec add_products(const pixel_product *t, vec sum)
+#define PIXEL_VECTORS (VECTOR_REGISTERS >= 32 ? 1 : 3)   /* of outputs, summed side by side: a sum alone waits for its last product */
+#define PIXEL_PITCH 2048  /* rows of weights so many bytes apart, or a multiple, share few sets of the first-level cache: then a ... */
+#define PIXEL_LAG (16 * LANES)   /* ... vector of outputs keeps so many summands behind the one before */
+
+/* So many vectors of outputs, depth at least LANES. Squares begin at lines, see transpose_squares; the first and the last overlap
+ * others, of which they repeat nothing. */
+INLINE void add_products(const pixel_product *t, const int vectors, const dsc_int lag, vec *sums)
 {
-    const dsc_int ahead = (dsc_int)((uintptr_t)t->weights / sizeof(real) % LANES);
-    dsc_int k = t->row % LANES == 0 && ahead > 0 ? LANES - ahead : 0;
-    if (k > 0)
-        sum = add_part(t, 0, 0, k, sum);
-    for (; k + LANES <= t->depth; k += LANES)
-        sum = add_square(t, k, sum);
-    return k < t->depth ? add_part(t, t->depth - LANES, k - t->depth + LANES, LANES, sum) : sum;
+    const dsc_int ahead = (dsc_int)((uintptr_t)t->weights / sizeof(real) % LANES), row = t->row, depth = t->depth;
+    const dsc_int begin = row % LANES == 0 && ahead > 0 ? LANES - ahead : 0, left = (depth - begin) % LANES, span = depth - begin - left;
+    const row_steps rows = steps_of_rows(row);
+    const real *weights[PIXEL_VECTORS], *x = t->x + begin;
+    UNROLL
+    for (int v = 0; v < vectors; ++v) {
+        const real *first = t->weights + v * LANES * row;
+        sums[v] = begin > 0 ? add_part(first, row, t->x, 0, begin, sums[v]) : sums[v];
+        weights[v] = first + begin - v * lag;
+    }
+    for (dsc_int k = 0; k < span + (vectors - 1) * lag; k += LANES, x += LANES) {
+        UNROLL
+        for (int v = 0; v < vectors; ++v) {
+            if (lag == 0 || (k >= v * lag && k < span + v * lag))
+                sums[v] = add_square(weights[v], &rows, x - v * lag, sums[v]);
+            weights[v] += LANES;
+            __asm__("" : "+r"(weights[v]));
+        }
+    }
+    UNROLL
+    for (int v = 0; v < vectors && left > 0; ++v)
+        sums[v] = add_part(t->weights + v * LANES * row + depth - LANES, row, t->x + depth - LANES, LANES - left, LANES, sums[v]);
 }
+
+/* The same, with sums in registers. */
+#define ADD_PRODUCTS(name, vectors, lag) \
+    static __attribute__((noinline)) void name(const pixel_product *t, vec *all) \
+    { \
+        vec sums[PIXEL_VECTORS]; \
+        UNROLL \
+        for (int v = 0; v < (vectors); ++v) \
+            sums[v] = all[v]; \
+        add_products(t, vectors, lag, sums); \
+        UNROLL \
+        for (int v = 0; v < (vectors); ++v) \
+            all[v] = sums[v]; \
+    }
+ADD_PRODUCTS(add_products_to_one, 1, 0)
+ADD_PRODUCTS(add_products_to_all, PIXEL_VECTORS, 0)
+ADD_PRODUCTS(add_products_lagging, PIXEL_VECTORS, PIXEL_LAG)
 
 static vec start_outputs_of_pixel(const mixing_tile *m, const real *y, dsc_int first)
 {
@@ -69,16 +106,21 @@ static void store_outputs_of_pixel(const mixing_tile *m, real *y, vec sum, dsc_i
         y[i * m->y_row] = lanes[i];
 }
 
-/* Outputs [first, outputs) of a pixel; m->a, m->y and m->row_bias are those of the very first, and there are at least LANES.
- * A vector that would end beyond all outputs begins earlier. */
-static void mix_pixel(const mixing_tile *m, const real *x, dsc_int first, dsc_int outputs)
+/* Outputs [first, end) of a pixel; m->a, m->y and m->row_bias are those of the very first, and `end` is at least LANES. A vector
+ * that would end beyond them begins earlier. */
+static void mix_pixel(const mixing_tile *m, const real *x, dsc_int first, dsc_int end)
 {
-    for (dsc_int o = first; o < outputs && !dsc_stopped(m->problem); o += LANES) {
-        const dsc_int base = at_most(o, outputs - LANES);
+    const bool lags = PIXEL_VECTORS > 1 && m->a_row * (dsc_int)sizeof(real) % PIXEL_PITCH == 0;
+    for (dsc_int o = first, vectors; o < end && !dsc_stopped(m->problem); o += vectors * LANES) {
+        vectors = o + PIXEL_VECTORS * LANES <= end ? PIXEL_VECTORS : 1;
+        const dsc_int base = at_most(o, end - vectors * LANES);
         const pixel_product t = {m->a + base * m->a_row, m->a_row, m->depth, x};
-        real *y = m->y + base * m->y_row;
-        const vec sum = add_products(&t, start_outputs_of_pixel(m, y, base));
-        store_outputs_of_pixel(m, y, sum, o - base, LANES);
+        vec sums[PIXEL_VECTORS];
+        for (dsc_int v = 0; v < vectors; ++v)
+            sums[v] = start_outputs_of_pixel(m, m->y + (base + v * LANES) * m->y_row, base + v * LANES);
+        (vectors == 1 ? add_products_to_one : lags ? add_products_lagging : add_products_to_all)(&t, sums);
+        for (dsc_int v = 0; v < vectors; ++v)
+            store_outputs_of_pixel(m, m->y + (base + v * LANES) * m->y_row, sums[v], v == 0 ? o - base : 0, LANES);
     }
 }
 

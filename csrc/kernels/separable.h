@@ -3,8 +3,7 @@
 #ifndef DSCONV_SEPARABLE_H
 #define DSCONV_SEPARABLE_H
 
-#include "pointwise_pixel.h"
-#include "separable_plan.h"
+#include "pointwise_rest.h"
 #include "transpose.h"
 
 /* What both layouts fill in the same way. */
@@ -114,16 +113,6 @@ static void read_group(const dsc_problem *p, mixing_tile *m, const char *line, r
     }
 }
 
-/* Of the pixels of a tile, so many are no columns of whole vectors: one alone, see mix_pixel, or what would fill but few lanes
- * of a last vector, see mixing_tile. */
-static int rest_of(const dsc_problem *p, const panel_shape *s, dsc_int depth)
-{
-    const dsc_int rest = s->width % LANES;
-    const bool beside = s->width >= 2 * LANES, alone = s->width == rest && p->packed;
-    const bool few = s->width == 1 ? s->segments == 1 : rest > 0 && rest <= MIX_RESTS && (beside || alone);
-    return few && p->mixing.column == 1 && p->outputs >= LANES && depth >= LANES ? (int)rest : 0;
-}
-
 static void pack_bias(const dsc_problem *p, dsc_int image, dsc_int first, dsc_int count, real *packed)
 {
     const real *bias = (const real *)p->mixing_bias.data;
@@ -185,7 +174,7 @@ static bool few_pixels(const dsc_problem *p, const panel_shape *s, dsc_int depth
     const int rest = rest_of(p, s, depth);
     const double outputs = (double)p->outputs, width = (double)s->width;
     const int transposing = !MIX_PACKED && p->packed ? 0 : TRANSPOSING;
-    const double as_columns = s->width == 1 ? 1 + TRANSPOSING : rest ? width : (double)round_up(s->width, LANES);
+    const double as_columns = s->width == 1 ? 1 + TRANSPOSING : rest ? width + PIXEL_BESIDE : (double)round_up(s->width, LANES);
     const double transposed = (width + transposing) * (double)round_up(p->outputs, LANES) * (double)depth;
     return as_columns * outputs * (double)depth > transposed + TRANSPOSING_RESULTS * width * outputs;
 }
@@ -202,47 +191,6 @@ static void set_factors(const dsc_problem *p, const output_tile *t, dsc_int firs
         m->ahead = m->packed + m->packed_block;
     else if (!m->packed && m->a_step == 1 && m->a_row == m->depth)
         m->ahead = m->a + MIX_ROWS * m->depth;
-}
-
-/* The factors of pixels beyond whole vectors, see mixing_tile. */
-static void pack_rest(const dsc_problem *p, mixing_tile *m, const char *line, real *x)
-{
-    const dsc_int step = is_pointwise(p) ? p->x.step[2] : 1;
-    const int columns = rest_columns(m->rests);
-    for (int q = 0; q < columns; ++q) {
-        const char *pixel = element(p, line, at_most(q, m->rests - 1) * step);
-        for (dsc_int k = 0; k < m->depth; ++k)
-            x[k * columns + q] = *(const real *)element(p, pixel, k * m->line);
-    }
-    m->rest = x;
-}
-
-/* Of those pixels the outputs that a tile leaves, one by one. */
-static void mix_rest(const dsc_problem *p, mixing_tile m)
-{
-    const int columns = rest_columns(m.rests);
-    real *pixel = (real *)m.rest + m.depth * columns;
-    dsc_int first = m.width > 0 ? p->outputs - p->outputs % MIX_ROWS : 0;
-    m.y += m.width * m.y_column;
-#if MIX_PACKED
-    if (m.packed && m.width == 0)
-        first = mix_packed_pixels(&m, m.rest, p->outputs);
-#endif
-    for (int q = 0; q < m.rests && first < p->outputs; ++q, m.y += m.y_column) {
-        if (columns > 1)
-            copy_strided(pixel, m.rest + q, columns, m.depth);
-        mix_pixel(&m, columns > 1 ? pixel : m.rest, first, p->outputs);
-    }
-}
-
-/* All outputs of a group of columns. */
-static void mix_outputs(const dsc_problem *p, mixing_tile *m)
-{
-    m->ahead_count = p->outputs * m->depth;
-    if (m->width > 0)
-        mix(m, p->outputs);
-    if (m->rests)
-        mix_rest(p, *m);
 }
 
 /* The input that the tile after this one reads and this one does not, if x comes from far. */

@@ -11,23 +11,48 @@
 #define HALF (LANE_COUNT / 2)
 #define ZIP_HALVES_LOW(i) ((i) / HALF * HALF + (i) % HALF / 2 + (i) % 2 * LANE_COUNT)
 #define ZIP_HALVES_HIGH(i) (ZIP_HALVES_LOW(i) + HALF / 2)
-INLINE vec load_square_row(const real *source, dsc_int row) { return v_join_halves(source, source + HALF * row); }
+
+/* From row to row of a square, in bytes: so that the address of each is one register and a multiple of another. */
+typedef struct { dsc_int one, three, five, seven; } row_steps;
+
+INLINE row_steps steps_of_rows(dsc_int row)
+{
+    row_steps s = {.one = row * (dsc_int)sizeof(real)};
+    s.three = 3 * s.one, s.five = 5 * s.one, s.seven = 7 * s.one;
+    __asm__("" : "+r"(s.one), "+r"(s.three), "+r"(s.five), "+r"(s.seven));
+    return s;
+}
+
+INLINE const real *row_of_square(const real *source, const row_steps *s, const int i)
+{
+    const dsc_int bytes = i == 3 ? s->three : i == 5 ? s->five : i == 6 ? 2 * s->three : i == 7 ? s->seven : i * s->one;
+    return (const real *)((const char *)source + bytes);
+}
+
+INLINE vec load_square_row(const real *source, const row_steps *s, const int i)
+{
+    return v_join_halves(row_of_square(source, s, i), row_of_square(source, s, i + HALF));
+}
+
 INLINE vec zip_low(vec a, vec b) { return SHUFFLE(a, b, ZIP_HALVES_LOW); }
 INLINE vec zip_high(vec a, vec b) { return SHUFFLE(a, b, ZIP_HALVES_HIGH); }
 #else
 #define HALF LANE_COUNT
-INLINE vec load_square_row(const real *source, dsc_int row) { return (void)row, v_load(source); }
+typedef struct { dsc_int one; } row_steps;
+INLINE row_steps steps_of_rows(dsc_int row) { return (row_steps){row}; }
+INLINE const real *row_of_square(const real *source, const row_steps *s, const int i) { return source + i * s->one; }
+INLINE vec load_square_row(const real *source, const row_steps *s, const int i) { return v_load(row_of_square(source, s, i)); }
 INLINE vec zip_low(vec a, vec b) { return v_zip_low(a, b); }
 INLINE vec zip_high(vec a, vec b) { return v_zip_high(a, b); }
 #endif
 
 /* HALF columns of LANES rows: one square or, in halves of vectors that shuffle within them, two. */
-INLINE void load_columns(const real *source, dsc_int source_row, vec *a)
+INLINE void load_columns(const real *source, const row_steps *rows, vec *a)
 {
     vec b[HALF];
     UNROLL
     for (int i = 0; i < HALF; ++i)
-        a[i] = load_square_row(source + i * source_row, source_row);
+        a[i] = load_square_row(source, rows, i);
     UNROLL
     for (int width = 1; width < HALF; width *= 2) {
         UNROLL
@@ -42,18 +67,19 @@ INLINE void load_columns(const real *source, dsc_int source_row, vec *a)
 }
 
 /* Column c of a LANES x LANES square to a[c]. */
-INLINE void load_transposed(const real *source, dsc_int source_row, vec *a)
+INLINE void load_transposed(const real *source, const row_steps *rows, vec *a)
 {
     UNROLL
     for (int c = 0; c < LANE_COUNT; c += HALF)
-        load_columns(source + c, source_row, a + c);
+        load_columns(source + c, rows, a + c);
 }
 
 /* target[c * target_row + r] = source[r * source_row + c] for one square. */
 static void transpose_square(const real *source, dsc_int source_row, real *target, dsc_int target_row)
 {
     vec a[LANE_COUNT];
-    load_transposed(source, source_row, a);
+    const row_steps rows = steps_of_rows(source_row);
+    load_transposed(source, &rows, a);
     UNROLL
     for (int i = 0; i < LANE_COUNT; ++i)
         v_store(target + i * target_row, a[i]);
