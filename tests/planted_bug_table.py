@@ -342,6 +342,20 @@ BUGS = [
         check="tests/test_tiles.py::test_single_pixels",
     ),
     Bug(
+        "multiplied channels: every part begins with the first output of a channel",
+        "kernels/depthwise_multiplied.h",
+        "lead = first % p->multiplier",
+        "lead = 0",
+        isa="avx2",
+    ),
+    Bug(
+        "multiplied channels: rows that only the last outputs of a part read are not copied",
+        "kernels/depthwise_multiplied.h",
+        "counts[3] = {1, t->rows, t->columns}",
+        "counts[3] = {1, 1, t->columns}",
+        isa="avx2",
+    ),
+    Bug(
         "packed weights: the first pixel's factors for all",
         "kernels/pointwise_pixel.h",
         "v_spread(x[q]) * column",

@@ -165,6 +165,7 @@ static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_
 }
 
 #include "depthwise_fold.h"
+#include "depthwise_multiplied.h"
 
 static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
 {
@@ -178,6 +179,8 @@ static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int be
     }
     if (interleaved)
         packed = no_channels(p, lanes_to_skip(p), scratch);
+    else if (plan->path == MULTIPLIED)
+        packed = after_multiplied(p, scratch);
     item_cursor c = item_at(p, plan, plan->groups, begin);
     for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
         output_tile t = tile_of(p, plan, &c);
@@ -189,6 +192,8 @@ static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int be
         real *target = (real *)place;
         if (interleaved)
             depthwise_pixels(p, &t, &packed, channel, count, &finish, target, y->step[1], y->step[2]);
+        else if (plan->path == MULTIPLIED)
+            depthwise_multiplied(p, &t, &packed, channel, count, &finish, target, y->step[1], y->step[2], scratch);
         else
             depthwise_planes(p, plan, &t, channel, count,
                              (plane_target){target, y->channel, y->step[1], y->step[2], &finish}, scratch);

@@ -18,6 +18,9 @@
 #define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
 #define FOLD_ROWS 16                  /* a piece of a padded plane */
 #define FOLD_COLUMNS 512
+#define LINE_REALS (LINE_BYTES / (dsc_int)sizeof(real))
+#define MULTIPLIED_REALS ((128 << 10) / (dsc_int)sizeof(real))   /* of inputs, each as often as it has outputs */
+#define MULTIPLIED_BYTES (256 << 10)   /* bytes of taps, at most: scratch of separable layers stays below 1 MiB */
 #define TILES_EVEN 8                  /* items a thread, at least, that need not be equally many for each */
 #define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
 
@@ -47,6 +50,45 @@ static dsc_int stride_of_phases(const dsc_problem *p, int axis)
     return p->e.transposed ? p->e.stride[axis] : 1;
 }
 
+/* Several outputs of each channel as channels of their own, where taps lie so. */
+static dsc_problem multiplied_channels(const dsc_problem *p)
+{
+    dsc_problem own = *p;
+    own.channels *= p->multiplier, own.multiplier = 1, own.taps.channel = p->taps.multiplier;
+    return own;
+}
+
+/* Does what so many outputs read fit, each channel as often as it has outputs? As a double, for it may exceed any integer. */
+static bool multiplied_fits(const dsc_extent *e, dsc_int rows, dsc_int columns, dsc_int outputs)
+{
+    const double counts[3] = {1, (double)rows, (double)columns};
+    double reals = (double)outputs;
+    for (int axis = 0; axis < 3; ++axis) {
+        const double reach = ((double)e->kernel[axis] - 1) * (double)e->dilation[axis];
+        const double read = (counts[axis] - 1) * (double)e->stride[axis] + reach + 1;
+        reals *= read < (double)e->in[axis] ? read : (double)e->in[axis];
+    }
+    return reals <= MULTIPLIED_REALS;
+}
+
+/* Can they be copied, see depthwise_multiplied.h? Small distances between taps keep all products small. */
+static bool multiplies(const dsc_problem *p, const dsc_extent *e)
+{
+    const double volume = kernel_volume(e), channels = (double)p->channels * (double)p->multiplier;
+    bool small = volume > 0 && p->multiplier > 1 && p->channels > 0;
+    for (int axis = 0; axis < 3; ++axis)
+        small = small && e->dilation[axis] <= INT32_MAX && e->stride[axis] <= INT32_MAX && e->kernel[axis] <= INT32_MAX;
+    return small && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold && !p->e.transposed &&
+           e->mode == DSC_ZEROS && p->taps.channel == p->multiplier * p->taps.multiplier && multiplied_fits(e, 1, 1, LINE_REALS) &&
+           volume * (channels + 2 * LANES) * sizeof(real) <= MULTIPLIED_BYTES;
+}
+
+static size_t multiplied_bytes(const dsc_problem *p)
+{
+    const dsc_problem own = multiplied_channels(p);
+    return (MULTIPLIED_REALS + LANES) * sizeof(real) + packed_bytes(&own, kernel_volume(&p->e));
+}
+
 static int choose_path(const dsc_problem *p, const dsc_extent *e)
 {
     bool packs = kernel_volume(e) * (double)(lanes_packed(p) * p->parts) * (double)sizeof(real) <= PACKED_BYTES_MOST;
@@ -58,7 +100,7 @@ static int choose_path(const dsc_problem *p, const dsc_extent *e)
     if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
         packs && p->channels >= LANES / 4)
         return INTERLEAVED;
-    return STRIPS;
+    return multiplies(p, e) ? MULTIPLIED : STRIPS;
 }
 
 /* Strip scratch for regions of `rows` x `columns` outputs; as a double, for it may exceed any integer. */
@@ -118,6 +160,8 @@ static ONCE_A_CALL void plan_reading(const dsc_problem *p, const dsc_extent *e, 
         plan->scratch += (size_t)(p->summands * e->kernel[0] * plan->strip_rows * plan->strip_pitch) * sizeof(real);
     else if (plan->path == INTERLEAVED)
         plan->scratch += packed_bytes(p, kernel_volume(&p->e));
+    else if (plan->path == MULTIPLIED)
+        plan->scratch += multiplied_bytes(p);
 }
 
 /* Tiles of a depthwise convolution alone. `work`: multiply-adds for one output. */
@@ -138,6 +182,8 @@ static dsc_int group_of(const dsc_problem *p, const dsc_extent *e, const dsc_pla
     dsc_int apart = at_least(1, e->dilation[1] / e->stride[1]) * TILE_ROWS;
     if (plan->path == INTERLEAVED)
         return p->outputs + lanes_to_skip(p);
+    if (plan->path == MULTIPLIED)
+        return p->outputs;
     if (plan->path != IN_PLACE || plan->bands != 1 || plan->columns != 1)
         return 1;
     work *= (double)e->out[1] * (double)e->out[2];
@@ -174,6 +220,7 @@ static void share_depthwise(const dsc_problem *p, const dsc_extent *e, dsc_plan 
         return;
     if (plan->path != INTERLEAVED) {
         plan->group = divide_up(p->outputs, share_pieces(p, tiles, plan->groups, p->outputs));
+        plan->group = plan->path == MULTIPLIED ? round_up(plan->group, LANES) : plan->group;
         plan->groups = divide_up(p->outputs, plan->group);
     } else if (share_pieces(p, tiles, 1, 2) > 1) {
         const dsc_int bands = share_pieces(p, planes, plan->bands, e->out[1]), rows = divide_up(e->out[1], bands);
@@ -198,7 +245,7 @@ static ONCE_A_CALL void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
     const dsc_extent e = reading_extent(p);
     double work = at_least((dsc_int)kernel_volume(&e), 1) * (double)p->summands;
     *plan = (dsc_plan){.path = choose_path(p, &e)};
-    limit_tiles(&e, plan->path == INTERLEAVED ? work * (double)p->channels : work, plan);
+    limit_tiles(&e, plan->path == INTERLEAVED || plan->path == MULTIPLIED ? work * (double)p->outputs : work, plan);
     plan_reading(p, &e, plan);
     set_tiles(p, plan);
     plan->group = group_of(p, &e, plan, work);

@@ -292,6 +292,8 @@ static void fill_pixels(const dsc_problem *p, const dsc_plan *plan, const output
         unfold_pixels(p, t, scratch->panel, scratch->step);
     else if (plan->path == INTERLEAVED)
         depthwise_pixels(p, t, &scratch->packed, first, count, inner, scratch->panel, line, scratch->step);
+    else if (plan->path == MULTIPLIED)
+        depthwise_multiplied(p, t, &scratch->packed, first, count, inner, scratch->panel, line, scratch->step, scratch->strips);
     else
         depthwise_planes(p, plan, t, first, count, (plane_target){scratch->panel, 1, line, scratch->step, inner},
                          scratch->strips);

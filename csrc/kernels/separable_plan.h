@@ -328,6 +328,8 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
         scratch.strips = aligned(scratch.panel + scratch.step * (pixels_in_panel(p) ? s.total : plan->mixing_block));
     if (plan->path == INTERLEAVED && !is_pointwise(p))
         scratch.packed = no_channels(p, 0, scratch.strips);
+    else if (plan->path == MULTIPLIED && !is_pointwise(p))
+        scratch.packed = after_multiplied(p, scratch.strips);
     return scratch;
 }
 
