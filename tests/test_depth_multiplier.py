@@ -1,4 +1,4 @@
-"""Several outputs of each channel, channels last: parts of x are copied, a channel as often as it has outputs."""
+"""Several outputs of each channel, channels last: in parts of x a channel is as often as it has outputs."""
 
 import itertools
 
