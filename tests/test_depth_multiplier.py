@@ -34,6 +34,10 @@ def test_depth_multiplier(kernel_set, multiplier, dtype, always_parallel):
                 check(name, x, w, b, padding="same", activation="relu", **LAST)
                 check(name, x, w, padding=4, stride=2, **LAST)
                 check(name, x, w, b, padding=7, dilation=3, **LAST)
+                if channels < 10:
+                    transposed = name.replace("conv", "conv_transpose")
+                    check(transposed, x, w, b, stride=2, activation="relu", **LAST)
+                    check(transposed, x, w, stride=3, dilation=2, **LAST)
 
 
 @pytest.mark.parametrize("multiplier", [2, 3])

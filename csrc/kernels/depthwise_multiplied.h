@@ -22,8 +22,10 @@ static multiplied_inputs inputs_of(const dsc_extent *e, const output_tile *t)
     const dsc_int outputs[3] = {t->depth, t->row, t->column}, counts[3] = {1, t->rows, t->columns};
     multiplied_inputs in;
     for (int axis = 0; axis < 3; ++axis) {
-        in.first[axis] = outputs[axis] * e->stride[axis] - e->low[axis];
-        in.count[axis] = positions_read(e, axis, counts[axis]);
+        const dsc_int stride = e->stride[axis], reach = (e->kernel[axis] - 1) * e->dilation[axis];
+        const dsc_int last = outputs[axis] + e->low[axis] + counts[axis] - 1, first = at_least(last - counts[axis] + 1 - reach, 0);
+        in.first[axis] = e->transposed ? divide_up(first, stride) : outputs[axis] * stride - e->low[axis];
+        in.count[axis] = e->transposed ? last / stride - in.first[axis] + 1 : positions_read(e, axis, counts[axis]);
         clip_span(e->in[axis], &in.first[axis], &in.count[axis]);
     }
     return in;

@@ -65,21 +65,24 @@ static bool multiplied_fits(const dsc_extent *e, dsc_int rows, dsc_int columns, 
     double reals = (double)outputs;
     for (int axis = 0; axis < 3; ++axis) {
         const double reach = ((double)e->kernel[axis] - 1) * (double)e->dilation[axis];
-        const double read = (counts[axis] - 1) * (double)e->stride[axis] + reach + 1;
+        const double between = counts[axis] - 1, stride = (double)e->stride[axis];
+        const double read = (e->transposed ? (between + reach) / stride : between * stride + reach) + 1;
         reals *= read < (double)e->in[axis] ? read : (double)e->in[axis];
     }
     return reals <= MULTIPLIED_REALS;
 }
 
-/* Can they be copied, see depthwise_multiplied.h? Small distances between taps keep all products small. */
-static bool multiplies(const dsc_problem *p, const dsc_extent *e)
+/* Can they be copied, see depthwise_multiplied.h? Distances that are small keep all products so. */
+static bool multiplies(const dsc_problem *p)
 {
+    const dsc_extent *e = &p->e;
     const double volume = kernel_volume(e), channels = (double)p->channels * (double)p->multiplier;
     bool small = volume > 0 && p->multiplier > 1 && p->channels > 0;
     for (int axis = 0; axis < 3; ++axis)
-        small = small && e->dilation[axis] <= INT32_MAX && e->stride[axis] <= INT32_MAX && e->kernel[axis] <= INT32_MAX;
-    return small && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold && !p->e.transposed &&
-           e->mode == DSC_ZEROS && p->taps.channel == p->multiplier * p->taps.multiplier && multiplied_fits(e, 1, 1, LINE_REALS) &&
+        small = small && e->dilation[axis] <= INT32_MAX && e->stride[axis] <= INT32_MAX && e->kernel[axis] <= INT32_MAX &&
+                e->low[axis] <= INT32_MAX && e->low[axis] >= -INT32_MAX;
+    return small && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold &&
+           (e->transposed || e->mode == DSC_ZEROS) && p->taps.channel == p->multiplier * p->taps.multiplier && multiplied_fits(e, 1, 1, LINE_REALS) &&
            volume * (channels + 2 * LANES) * sizeof(real) <= MULTIPLIED_BYTES;
 }
 
@@ -100,7 +103,7 @@ static int choose_path(const dsc_problem *p, const dsc_extent *e)
     if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
         packs && p->channels >= LANES / 4)
         return INTERLEAVED;
-    return multiplies(p, e) ? MULTIPLIED : STRIPS;
+    return multiplies(p) ? MULTIPLIED : STRIPS;
 }
 
 /* Strip scratch for regions of `rows` x `columns` outputs; as a double, for it may exceed any integer. */
