@@ -20,7 +20,7 @@
 #define FOLD_COLUMNS 512
 #define LINE_REALS (LINE_BYTES / (dsc_int)sizeof(real))
 #define MULTIPLIED_REALS ((128 << 10) / (dsc_int)sizeof(real))   /* of inputs, each as often as it has outputs */
-#define MULTIPLIED_BYTES (256 << 10)   /* bytes of taps, at most: scratch of separable layers stays below 1 MiB */
+#define MULTIPLIED_BYTES (192 << 10)   /* bytes of taps, at most: scratch of separable layers stays below 1 MiB */
 #define TILES_EVEN 8                  /* items a thread, at least, that need not be equally many for each */
 #define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
 
