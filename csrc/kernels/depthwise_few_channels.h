@@ -92,12 +92,6 @@ static __attribute__((noinline)) void few_row(const few_run *s, const few_turns 
     few_rows(s, turns, period, 1, x, y);
 }
 
-/* Are products with numbers of channels and of taps far from the largest integer? */
-static bool stays_small(dsc_int n)
-{
-    return n >= -INT32_MAX && n <= INT32_MAX;
-}
-
 /* Are these channels so few, do their rows have no gaps, and is it worth it? */
 static bool has_few_channels(const channel_region *r)
 {

@@ -79,10 +79,11 @@ static bool multiplies(const dsc_problem *p)
     const double volume = kernel_volume(e), channels = (double)p->channels * (double)p->multiplier;
     bool small = volume > 0 && p->multiplier > 1 && p->channels > 0;
     for (int axis = 0; axis < 3; ++axis)
-        small = small && e->dilation[axis] <= INT32_MAX && e->stride[axis] <= INT32_MAX && e->kernel[axis] <= INT32_MAX &&
-                e->low[axis] <= INT32_MAX && e->low[axis] >= -INT32_MAX;
+        small = small && stays_small(e->dilation[axis]) && stays_small(e->stride[axis]) && stays_small(e->kernel[axis]) &&
+                stays_small(e->low[axis]);
     return small && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold &&
-           (e->transposed || e->mode == DSC_ZEROS) && p->taps.channel == p->multiplier * p->taps.multiplier && multiplied_fits(e, 1, 1, LINE_REALS) &&
+           (e->transposed || e->mode == DSC_ZEROS) && p->taps.channel == p->multiplier * p->taps.multiplier &&
+           multiplied_fits(e, 1, 1, LINE_REALS) &&
            volume * (channels + 2 * LANES) * sizeof(real) <= MULTIPLIED_BYTES;
 }
 

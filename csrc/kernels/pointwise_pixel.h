@@ -39,16 +39,18 @@ static __attribute__((noinline)) vec add_part(const real *weights, dsc_int row, 
     return sum;
 }
 
-#define PIXEL_VECTORS (VECTOR_REGISTERS >= 32 ? 1 : 3)   /* of outputs, summed side by side: a sum alone waits for its last product */
-#define PIXEL_PITCH 2048  /* rows of weights so many bytes apart, or a multiple, share few sets of the first-level cache: then a ... */
-#define PIXEL_LAG (16 * LANES)   /* ... vector of outputs keeps so many summands behind the one before */
+/* Vectors of outputs that are summed side by side, for a sum alone waits for its own last product. With more registers: not timed. */
+#define PIXEL_VECTORS (VECTOR_REGISTERS >= 32 ? 1 : 3)
+#define PIXEL_PITCH 2048         /* rows of weights a multiple of so many bytes apart share few sets of the first-level cache: ... */
+#define PIXEL_LAG (16 * LANES)   /* ... then each vector of outputs keeps so many summands behind the one before */
 
 /* So many vectors of outputs, depth at least LANES. Squares begin at lines, see transpose_squares; the first and the last overlap
  * others, of which they repeat nothing. */
 INLINE void add_products(const pixel_product *t, const int vectors, const dsc_int lag, vec *sums)
 {
     const dsc_int ahead = (dsc_int)((uintptr_t)t->weights / sizeof(real) % LANES), row = t->row, depth = t->depth;
-    const dsc_int begin = row % LANES == 0 && ahead > 0 ? LANES - ahead : 0, left = (depth - begin) % LANES, span = depth - begin - left;
+    const dsc_int begin = row % LANES == 0 && ahead > 0 ? LANES - ahead : 0;
+    const dsc_int left = (depth - begin) % LANES, span = depth - begin - left;
     const row_steps rows = steps_of_rows(row);
     const real *weights[PIXEL_VECTORS], *x = t->x + begin;
     UNROLL

@@ -125,7 +125,8 @@ static const real *columns_of(const dsc_problem *p, const mixing_tile *m, const 
 {
     for (dsc_int i = 0, whole; i < m->width; i += whole) {
         whole = block_vectors(p->outputs, p->outputs - o - i) * LANES;
-        weights_as_columns(p, weights + (o + i) * p->mixing.row, at_most(m->width - i, whole), m->depth, group + i * m->depth, whole);
+        weights_as_columns(p, weights + (o + i) * p->mixing.row, at_most(m->width - i, whole), m->depth, group + i * m->depth,
+                           whole);
     }
     return group;
 }

@@ -9,6 +9,9 @@ static inline dsc_int at_least(dsc_int a, dsc_int limit) { return a > limit ? a 
 static inline dsc_int divide_up(dsc_int a, dsc_int b) { return (a + b - 1) / b; }
 static inline dsc_int round_up(dsc_int a, dsc_int b) { return divide_up(a, b) * b; }
 
+/* Are products with numbers of channels and of taps far from the largest integer? */
+static inline bool stays_small(dsc_int n) { return n >= -INT32_MAX && n <= INT32_MAX; }
+
 /* Of `count` taps at start, start + step, ...: [*first, *last) lie in [0, size). `reach` more positions after each
  * tap count as its own, so that a tap of which any position exists is kept. */
 static inline void clip_taps(dsc_int start, dsc_int step, dsc_int count, dsc_int size, dsc_int reach, dsc_int *first,
