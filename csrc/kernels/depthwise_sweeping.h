@@ -18,7 +18,7 @@
 
 #if SWEEPS
 /* A vector of a row: bytes from the first of x and of y to it, and which lanes of what is loaded for it exist, see load_swept. */
-typedef struct { mask lanes[4]; dsc_int x, y; } swept_place;
+typedef struct { mask lanes[2]; dsc_int x, y; } swept_place;
 
 /* Vectors that meet the left border, `inside` ones from bytes x and y on, and those that meet the right border. */
 typedef struct {
@@ -65,7 +65,8 @@ INLINE vec load_lanes(const char *p, const int masked, const mask *lanes)
     return v;
 }
 
-/* What the column taps of a row meet. With stride 2 lanes are in a loose order, which results are brought out of. */
+/* What the column taps of a row meet. With stride 2 lanes are in a loose order, which results are brought out of, and borders meet
+ * only the outermost of four loads. */
 INLINE void load_swept(const swept_rows *s, const int stride, const int masked, const char *p, const swept_place *place,
                        vec *inputs)
 {
@@ -76,10 +77,11 @@ INLINE void load_swept(const swept_rows *s, const int stride, const int masked, 
         inputs[2] = load_lanes(p + 2 * s->dilation, masked, &lanes[1]);
         return;
     }
-    const vec low = load_lanes(p, masked, &lanes[0]), high = load_lanes(p + VECTOR_BYTES, masked, &lanes[1]);
+    const vec low = load_lanes(p, masked, &lanes[0]), high = load_lanes(p + VECTOR_BYTES, 0, NULL);
     inputs[0] = v_even_loose(low, high), inputs[1] = v_odd_loose(low, high);
     p += 2 * sizeof(real);
-    inputs[2] = v_even_loose(load_lanes(p, masked, &lanes[2]), load_lanes(p + VECTOR_BYTES, masked, &lanes[3]));
+    const real *last = (const real *)(p + VECTOR_BYTES);   /* an operand of the shuffle */
+    inputs[2] = v_even_loose(load_lanes(p, 0, NULL), masked ? v_load_masked(last, lanes[1]) : v_load(last));
 }
 
 INLINE void add_swept_row(const swept_rows *s, const int stride, const int R, const int r, const vec *inputs, vec *sums)
@@ -203,16 +205,14 @@ static void sweep_residue(swept_rows *s, int stride, const swept_columns *c, con
         swept_table[stride - 1][count - last - 1](s, c, x + stride * last * s->row, y + last * s->y_row, 1);
 }
 
-/* Elements `reach` from one load to the next, and the next pair of them. */
-static swept_place place_vector(const depthwise_tile *t, dsc_int column)
+/* `reach`: elements from the first load of a row to the last. */
+static void place_vector(const depthwise_tile *t, dsc_int column, swept_place *place)
 {
-    const dsc_int stride = t->row_stride, at = stride * column, reach = stride == 1 ? (SWEPT_TAPS - 1) * t->dilation : LANES;
-    swept_place place = {.x = at * (dsc_int)sizeof(real), .y = column * (dsc_int)sizeof(real)};
-    for (int i = 0; i < 4; ++i) {
-        const dsc_int from = at + i % 2 * reach + i / 2 * 2;
-        place.lanes[i] = v_mask(t->inside_low - from, t->inside_high - from);
-    }
-    return place;
+    const dsc_int stride = t->row_stride, at = stride * column;
+    const dsc_int reach = stride == 1 ? (SWEPT_TAPS - 1) * t->dilation : LANES + 2;
+    place->x = at * (dsc_int)sizeof(real), place->y = column * (dsc_int)sizeof(real);
+    for (int i = 0; i < 2; ++i)
+        place->lanes[i] = v_mask(t->inside_low - at - i * reach, t->inside_high - at - i * reach);
 }
 
 /* Elements of x from the first to beyond the last that a vector loads. */
@@ -226,15 +226,15 @@ static void place_columns(const depthwise_tile *t, swept_columns *c)
     const dsc_int stride = t->row_stride, end = t->width - LANES, room = t->inside_high - swept_reach(t);
     const dsc_int beyond = room < 0 ? -1 : at_most(room / stride, end);
     dsc_int column = 0;
-    *c = (swept_columns){.lefts = 0};
+    c->lefts = c->rights = 0;   /* zeros for all the rest would take longer than a small plane */
     for (; column < t->width && stride * column < t->inside_low; column += LANES)
-        c->left[c->lefts++] = place_vector(t, at_most(column, end));
+        place_vector(t, at_most(column, end), &c->left[c->lefts++]);
     c->inside = column <= beyond ? (beyond - column) / LANES + 1 : 0;
     c->x = stride * column * (dsc_int)sizeof(real), c->y = column * (dsc_int)sizeof(real);
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 2; ++i)
         c->open.lanes[i] = v_mask(0, LANES);
     for (column += c->inside * LANES; column < t->width; column += LANES)
-        c->right[c->rights++] = place_vector(t, at_most(column, end));
+        place_vector(t, at_most(column, end), &c->right[c->rights++]);
 }
 
 /* All rows of a plane: those that are a row tap apart share input. */
@@ -243,8 +243,9 @@ static void sweep_plane(const depthwise_tile *t, const swept_columns *columns)
     const dsc_int apart = t->row_dilation, bytes = sizeof(real);
     vec bias = v_spread(*t->bias);
     epilogue finish = *t->finish;
-    swept_rows s = {.row = t->row * bytes, .y_row = apart * t->y_row * bytes, .dilation = t->dilation * bytes, .bias = &bias,
-                    .finish = &finish};
+    swept_rows s;
+    s.row = t->row * bytes, s.y_row = apart * t->y_row * bytes, s.dilation = t->dilation * bytes;
+    s.bias = &bias, s.finish = &finish;
     s.ahead = apart == 1 ? (t->row_stride * (SWEPT_ROWS - 1) + SWEPT_TAPS) * s.row : 0;
     for (int j = 0; j < SWEPT_TAPS; ++j)
         for (int c = 0; c < SWEPT_TAPS; ++c)
@@ -256,13 +257,12 @@ static void sweep_plane(const depthwise_tile *t, const swept_columns *columns)
     }
 }
 
-static void sweep_tile(const depthwise_tile *tile)
+static void sweep_tile(depthwise_tile *t)
 {
-    depthwise_tile t = *tile;
     swept_columns columns;
-    place_columns(&t, &columns);
-    for (dsc_int plane = 0; plane < t.planes; ++plane, next_plane(&t))
-        sweep_plane(&t, &columns);
+    place_columns(t, &columns);
+    for (dsc_int plane = 0; plane < t->planes; ++plane, next_plane(t))
+        sweep_plane(t, &columns);
 }
 
 /* Is it for these taps and columns, in place? */
@@ -272,7 +272,8 @@ static bool can_sweep(const depthwise_tile *t, const dsc_extent *e)
     const bool middle = t->inside_low <= t->dilation && t->inside_high >= t->width + t->dilation;
     const bool once = e->stride[1] == 1 && e->stride[2] == 1 && middle;
     const bool near = e->dilation[1] == 1 && e->dilation[2] == 1, group = t->rows >= SWEPT_ROWS;
-    const bool twice = e->stride[1] == 2 && e->stride[2] == 2 && near && group;
+    const bool outermost = t->inside_low <= 2 && t->inside_high >= 2 * t->width;
+    const bool twice = e->stride[1] == 2 && e->stride[2] == 2 && near && group && outermost;
     const bool square = e->kernel[1] == SWEPT_TAPS && e->kernel[2] == SWEPT_TAPS && (once || twice);
     const bool fits = t->inside_low <= borders - 2 * LANES && beyond <= borders - 2 * LANES;
     const bool longer = t->width > (t->row_dilation > 1 ? SWEPT_DILATED : SWEPT_VECTORS) * LANES;
