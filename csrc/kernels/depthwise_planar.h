@@ -5,6 +5,7 @@
 #ifndef DSCONV_DEPTHWISE_PLANAR_H
 #define DSCONV_DEPTHWISE_PLANAR_H
 
+#include "depthwise_columns.h"
 #include "depthwise_kinds.h"
 #include "depthwise_paired.h"
 #include "depthwise_long.h"
@@ -132,6 +133,21 @@ static tile_function set_overlapping(const plane_region *r, const plane_source *
     return apart && own ? overlaps : rolling_table[rolling][!single && three][masked];
 }
 
+/* All columns of a region one vector after the other, if there is a tile for its taps. */
+static bool run_columns_down(const plane_region *r, depthwise_tile *t, const real *x, real *y)
+{
+#if RUNS_DOWN
+    t->width = r->columns, t->x = x, t->y = y;
+    set_columns(r, t, r->column - r->e->low[2], true);
+    if (!can_run_down(t, r->e))
+        return false;
+    columns_tile(t);
+    return true;
+#else
+    return (void)r, (void)t, (void)x, (void)y, false;
+#endif
+}
+
 /* All columns of a region by such tiles, if rows are long enough and there is a function for the kernel. */
 static bool run_overlapping(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, const real *x, real *y)
 {
@@ -156,6 +172,8 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
     const bool complex = t->turn != 0, three = rolling == ROLLING_3_3;
     const dsc_int most = complex ? complex_vectors(t, three) : most_vectors(&rolling, t);
     const dsc_int before = three && !complex ? columns_before_line(r, y) : -1;
+    if (three && !s->padded && run_columns_down(r, t, x, y))
+        return;
     if (before < 0 && !s->padded && run_overlapping(r, s, t, rolling, x, y))
         return;
     for (dsc_int done = 0; done < r->columns;) {

@@ -13,7 +13,7 @@
 #define SWEPT_ROWS 4      /* of results: so many sums, nine taps and an input fill the registers */
 #define SWEPT_TAPS 3
 #define SWEPT_BORDERS 8   /* vectors of a row that meet a border, at most, on either side */
-#define SWEPT_VECTORS 5   /* of a row: so many, tiles that run down columns take as fast, ... */
+#define SWEPT_VECTORS 6   /* of a row: so many, tiles that run down columns take as fast, ... */
 #define SWEPT_DILATED 4   /* ... but not where rows are read apart */
 
 #if SWEEPS
