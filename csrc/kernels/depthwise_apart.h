@@ -21,7 +21,7 @@ INLINE void add_row_apart(const depthwise_tile *t, const roll_kind k, const real
             const real *row = x + r * t->row + s.x, *taps = t->taps + s.taps + r * t->tap_row;
             announce_row(row + PLANES_AHEAD * t->x_plane, 0, k.vectors);
             for (dsc_int c = t->column_first; c < t->column_last; ++c) {
-                vec inputs[TILE_VECTORS];
+                vec inputs[ROLLED_VECTORS];
                 load_edges(k, row + c * t->dilation, edges[c], inputs);
                 add_edges(k, sums, edges[c], inputs, v_spread(taps[c * t->tap_column]));
             }

@@ -2,8 +2,8 @@
  * nine taps, three sums, an input and its mask are all that a loop holds. The last vector of a row may begin within the one before,
  * so that all are whole; rows shorter than a vector are stored whole too where what follows is stored later.
  *
- * Input row r is loaded once and feeds three outputs: sums[i] belongs to output r - i. The taps of one output are added in the order
- * row, column, as by rolling tiles. Lanes outside are zero: all taps must be finite. */
+ * Input row r is loaded once and feeds three outputs: sums[i] belongs to output r - i. The taps of one output are added in the
+ * order row, column, as by rolling tiles. Lanes outside are zero: all taps must be finite. */
 #ifndef DSCONV_DEPTHWISE_COLUMNS_H
 #define DSCONV_DEPTHWISE_COLUMNS_H
 
@@ -109,9 +109,7 @@ static bool narrow_enough(const depthwise_tile *t)
 /* Two vectors roll together as fast. */
 static bool wide_enough(const depthwise_tile *t)
 {
-    const dsc_int borders = (SWEPT_BORDERS - 2) * LANES, beyond = t->width + swept_reach(t) - t->inside_high;
-    const bool middle = t->inside_low <= t->dilation && t->inside_high >= t->width + t->dilation;
-    return (t->width == LANES || t->width > 2 * LANES) && middle && t->inside_low <= borders && beyond <= borders;
+    return (t->width == LANES || t->width > 2 * LANES) && sees_middle(t) && borders_fit(t);
 }
 
 /* Is it for these taps, columns and rows, in place? Of the rows above and below one at most is missing. */

@@ -4,10 +4,12 @@
 
 #include "depthwise_tile.h"
 
+#define ROLLED_VECTORS (TILE_VECTORS > 3 ? TILE_VECTORS : 3)   /* most of a rolling tile */
+
 /* What is constant in a rolling tile: row taps, column taps that it knows (0: any, read again for every row), vectors, whether
  * lanes may not exist (see below), whether results are whole lines that are stored past the caches, whether pairs of lanes are
- * complex numbers, whether the second vector may begin within the first (see depthwise_overlapping.h), and whether there may be several
- * depth taps, up to DEEP_TAPS, where columns are known. */
+ * complex numbers, whether the last vector may begin within the one before (see depthwise_overlapping.h), and whether there may be
+ * several depth taps, up to DEEP_TAPS, where columns are known. */
 typedef struct { int rows, columns, vectors, masked, past, complex, overlaps, deep; } roll_kind;
 
 /* Lanes that do not exist are zero. With finite taps their products are too; else they have to be left out of the products, which
@@ -53,20 +55,28 @@ INLINE void add_edges(const roll_kind k, vec *sums, const mask *edges, const vec
     }
 }
 
-/* The inputs of two vectors that may overlap: the first meets the left border alone, the second the right one, and neither with the
- * column taps beyond the middle. */
-INLINE void load_overlapping(const roll_kind k, const real *p, dsc_int second, const int column, const mask *edges, vec *x)
+/* The inputs of vectors of which the last may begin within the one before: the first meets the left border alone, the last the
+ * right one, and neither with the column taps beyond the middle. */
+INLINE void load_overlapping(const roll_kind k, const real *p, dsc_int last, const int column, const mask *edges, vec *x)
 {
-    x[0] = column < k.columns / 2 ? v_load_masked(p, edges[0]) : v_load(p);
-    x[1] = column > (k.columns - 1) / 2 ? v_load_masked(p + second, edges[1]) : v_load(p + second);
-    V_KEEP(x[0]);
-    V_KEEP(x[1]);
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v) {
+        const real *from = p + (v == k.vectors - 1 ? last : v * LANES);
+        if (v == 0 && column < k.columns / 2)
+            x[v] = v_load_masked(from, edges[0]);
+        else if (v == k.vectors - 1 && column > (k.columns - 1) / 2)
+            x[v] = v_load_masked(from, edges[1]);
+        else
+            x[v] = v_load(from);
+        V_KEEP(x[v]);
+    }
 }
 
-INLINE void store_overlapping(const epilogue *finish, real *y, dsc_int second, const vec *sums)
+INLINE void store_overlapping(const roll_kind k, const epilogue *finish, real *y, dsc_int last, const vec *sums)
 {
-    v_store(y, v_finish(finish, sums[0]));
-    v_store(y + second, v_finish(finish, sums[1]));
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v)
+        v_store(y + (v == k.vectors - 1 ? last : v * LANES), v_finish(finish, sums[v]));
 }
 
 #endif

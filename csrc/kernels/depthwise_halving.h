@@ -60,7 +60,7 @@ INLINE vec halved_column(const halved_row *row, const int v, const int column)
 
 /* A row of that phase into the sums [first, last]; `all`: of every output that it can feed. */
 INLINE void add_halves(const roll_kind k, const int phase, const int all, const halved_row *row, const near_taps *taps,
-                       int first, int last, vec (*sums)[TILE_VECTORS])
+                       int first, int last, vec (*sums)[ROLLED_VECTORS])
 {
     UNROLL
     for (int c = 0; c < k.columns; ++c) {
@@ -77,7 +77,7 @@ INLINE void add_halves(const roll_kind k, const int phase, const int all, const 
 
 /* Kernels that are not square: column taps in pairs, of which one load of two vectors serves both. */
 INLINE void add_column_pairs(const depthwise_tile *t, const roll_kind k, const int phase, const int all, const real *x,
-                             const real *taps, int first, int last, const column_pairs *pairs, vec (*sums)[TILE_VECTORS])
+                             const real *taps, int first, int last, const column_pairs *pairs, vec (*sums)[ROLLED_VECTORS])
 {
     const roll_kind pair = {.rows = k.rows, .columns = 2, .vectors = k.vectors, .masked = 1};
     for (dsc_int c = 0; c < t->column_last; c += 2) {
@@ -96,7 +96,7 @@ INLINE void add_column_pairs(const depthwise_tile *t, const roll_kind k, const i
 }
 
 INLINE void halve_row(const depthwise_tile *t, const roll_kind k, const int phase, const int all, const real *x, int first,
-                      int last, const column_pairs *pairs, vec (*sums)[TILE_VECTORS])
+                      int last, const column_pairs *pairs, vec (*sums)[ROLLED_VECTORS])
 {
     for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s))
         add_column_pairs(t, k, phase, all, x + s.x, t->taps + s.taps, first, last, pairs, sums);
@@ -108,7 +108,7 @@ INLINE int live_halved(const roll_kind k)
 }
 
 /* The sums of an output are complete: those of the next follow. */
-INLINE void shift_halved(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
+INLINE void shift_halved(const roll_kind k, vec bias, vec (*sums)[ROLLED_VECTORS])
 {
     const roll_kind live = {.rows = live_halved(k), .columns = k.columns, .vectors = k.vectors, .masked = k.masked};
     shift_sums(live, bias, sums);
@@ -116,7 +116,7 @@ INLINE void shift_halved(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
 
 /* Both rows of a step, of which the first or the last may have outputs that do not exist. */
 INLINE void halve_border(const depthwise_tile *t, const roll_kind k, dsc_int step, const real *x, const column_pairs *pairs,
-                         vec (*sums)[TILE_VECTORS])
+                         vec (*sums)[ROLLED_VECTORS])
 {
     const int live = live_halved(k);
     int first = step >= t->rows ? (int)(step - t->rows + 1) : 0, last = step < live - 1 ? (int)step : live - 1;
@@ -132,7 +132,7 @@ INLINE void halve_plane(const depthwise_tile *t, const roll_kind k, bool far, co
     const vec bias = v_spread(*t->bias);
     const real *x = t->x;
     real *y = t->y - before * t->y_row;
-    vec sums[ROLLING_ROWS][TILE_VECTORS];
+    vec sums[ROLLING_ROWS][ROLLED_VECTORS];
     start_rolling(k, bias, sums);
     for (dsc_int step = 0; step < t->rows + before; ++step, x += 2 * t->row, y += t->y_row) {
         if (far) {
@@ -188,7 +188,7 @@ static bool halves_densely(const depthwise_tile *t, dsc_int kernel_rows)
 
 /* The even or the odd lanes of a pair of column taps into the sums. */
 INLINE void add_loose(const roll_kind k, const int phase, const int all, const int c, const vec *inputs, const near_taps *taps,
-                      int first, int last, vec (*sums)[TILE_VECTORS])
+                      int first, int last, vec (*sums)[ROLLED_VECTORS])
 {
     UNROLL
     for (int i = 0; 2 * i + phase < k.rows; ++i)
@@ -197,7 +197,7 @@ INLINE void add_loose(const roll_kind k, const int phase, const int all, const i
 }
 
 INLINE void add_pairs_apart(const roll_kind k, const int phase, const int all, const real *x, int first, int last,
-                            const column_pairs *pairs, const near_taps *taps, vec (*sums)[TILE_VECTORS])
+                            const column_pairs *pairs, const near_taps *taps, vec (*sums)[ROLLED_VECTORS])
 {
     UNROLL
     for (int c = 0; c < k.columns; c += 2) {
@@ -216,7 +216,7 @@ INLINE void add_pairs_apart(const roll_kind k, const int phase, const int all, c
 }
 
 INLINE void halve_dense_row(const depthwise_tile *t, const roll_kind k, const int phase, const int all, const real *x, int first,
-                            int last, const column_pairs *masks, const near_taps *taps, vec (*sums)[TILE_VECTORS])
+                            int last, const column_pairs *masks, const near_taps *taps, vec (*sums)[ROLLED_VECTORS])
 {
     halved_row row;
     if (PAIRS_APART) {
@@ -237,7 +237,7 @@ INLINE void store_halved(const roll_kind k, const epilogue *finish, real *y, mas
 
 /* A step before the first output is complete. */
 INLINE void halve_first(const depthwise_tile *t, const roll_kind k, const int step, vec bias, const real *x,
-                        const column_pairs *masks, const near_taps *taps, vec (*sums)[TILE_VECTORS])
+                        const column_pairs *masks, const near_taps *taps, vec (*sums)[ROLLED_VECTORS])
 {
     if (2 * step >= t->row_first)
         halve_dense_row(t, k, 0, 0, x, 0, step, masks, taps, sums);
@@ -248,7 +248,7 @@ INLINE void halve_first(const depthwise_tile *t, const roll_kind k, const int st
 
 /* A step after the last that all outputs need. */
 INLINE void halve_last(const depthwise_tile *t, const roll_kind k, const int step, const epilogue *finish, mask stored, vec bias,
-                       const real *x, real *y, const column_pairs *masks, const near_taps *taps, vec (*sums)[TILE_VECTORS])
+                       const real *x, real *y, const column_pairs *masks, const near_taps *taps, vec (*sums)[ROLLED_VECTORS])
 {
     const int before = live_halved(k) - 1;
     if (2 * (t->rows + step) < t->row_last)
@@ -275,7 +275,7 @@ INLINE void halve_dense_plane(const depthwise_tile *t, const roll_kind k, const 
     const vec bias = v_spread(*t->bias);
     const real *x = t->x + slice.x;
     real *y = t->y;
-    vec sums[ROLLING_ROWS][TILE_VECTORS];
+    vec sums[ROLLING_ROWS][ROLLED_VECTORS];
     near_taps taps;
     gather_taps_near(t, k, t->taps + slice.taps, &taps);
     start_rolling(k, bias, sums);

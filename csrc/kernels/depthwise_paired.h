@@ -20,7 +20,7 @@ INLINE paired_lanes lanes_of_both(dsc_int low, dsc_int high)
 
 /* A row of both planes, `row` elements from their first, into the sums [first, last]; `all`: of every output. */
 INLINE void add_paired_row(const int K, const int all, const paired_planes *p, dsc_int row, int first, int last,
-                           const paired_lanes *lanes, vec (*taps)[ROLLING_ROWS], vec (*sums)[TILE_VECTORS], dsc_int dilation)
+                           const paired_lanes *lanes, vec (*taps)[ROLLING_ROWS], vec (*sums)[ROLLED_VECTORS], dsc_int dilation)
 {
     UNROLL
     for (int c = 0; c < K; ++c) {
@@ -40,7 +40,7 @@ INLINE void roll_pair(const depthwise_tile *t, const int K, const epilogue *fini
     const roll_kind k = {.rows = K, .columns = K, .vectors = 1, .masked = 1};
     const int before = K - 1;
     dsc_int x = 0, y = 0;
-    vec sums[ROLLING_ROWS][TILE_VECTORS];
+    vec sums[ROLLING_ROWS][ROLLED_VECTORS];
     start_rolling(k, bias, sums);
     UNROLL
     for (int r = 0; r < before; ++r, x += t->row) {

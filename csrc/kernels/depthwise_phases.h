@@ -28,7 +28,7 @@ typedef struct {
  * are read again for every row. */
 typedef struct { int phases, rows, vectors, columns; } phase_kind;
 
-typedef vec phase_sums[PHASES_MOST][PHASE_ROWS][TILE_VECTORS];
+typedef vec phase_sums[PHASES_MOST][PHASE_ROWS][ROLLED_VECTORS];
 
 /* What a function that knows its column taps keeps at constant addresses. */
 #define KNOWN_PHASES 2

@@ -99,6 +99,7 @@ static void look_ahead(const plane_region *r, depthwise_tile *t, dsc_int done, d
         t->x_ahead = t->width * x_step, t->y_ahead = t->width;
     else
         t->x_ahead = r->planes * r->x_plane - done * x_step, t->y_ahead = r->planes * r->y_plane - done;
+    t->slices_ahead = in[1] * in[2] * (dsc_int)sizeof(real) > SLICE_FAR ? t->depth_last : 0;
 }
 
 /* The columns before the first whole line of results, where these are stored past the caches; else -1. Lines must begin at the same
@@ -112,25 +113,27 @@ static dsc_int columns_before_line(const plane_region *r, const real *y)
     return (line - (dsc_int)((uintptr_t)y % LINE_BYTES / sizeof(real))) % line;
 }
 
-/* The tile of a region's columns from `next` on, of two vectors if there are as many and `overlaps` knows how: its function. */
+/* The tile of a region's columns from `next` on, of overlapping vectors if there are as many: its function. */
 static tile_function set_overlapping(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, dsc_int next,
-                                     tile_function overlaps)
+                                     bool deep)
 {
     const dsc_int left = r->columns - next, begin = r->column - r->e->low[2];
     const bool three = rolling == ROLLING_3_3, known = rolling != ROLLING_1 && rolling != ROLLING_3 && rolling != ROLLING_4;
     const bool single = next > 0 && left <= LANES && known;   /* where a tile of one vector knows its columns */
-    dsc_int done = single ? next : at_most(next, at_least(r->columns - 2 * LANES, 0));
-    t->width = at_most(r->columns - done, 2 * LANES), t->second = t->width - LANES;
+    const dsc_int vectors = vectors_overlapping(deep, left);
+    dsc_int done = single ? next : at_most(next, at_least(r->columns - vectors * LANES, 0));
+    t->width = at_most(r->columns - done, vectors * LANES), t->second = t->width - LANES;
     set_columns(r, t, begin + done, true);
-    const bool masked = needs_mask(r, s, begin + done, 2), apart = !single && borders_apart(t, r->e->kernel[2]);
-    const bool own = masked || t->second < LANES || !three;   /* others know no better tile without masks */
+    const bool masked = needs_mask(r, s, begin + done, vectors), apart = !single && borders_apart(t, r->e->kernel[2]);
+    const bool own = masked || t->second < (vectors - 1) * LANES || !three;   /* others know no better tile without masks */
     if (!(apart && own) && (single || !three)) {
         done = next, t->width = at_most(left, LANES);
         set_columns(r, t, begin + done, true);
     }
     t->x = t->x + done, t->y = t->y + done;
     look_ahead(r, t, done, 1);
-    return apart && own ? overlaps : rolling_table[rolling][!single && three][masked];
+    return apart && own ? overlapping_function(t->kernel_rows, r->e->kernel[2], deep, vectors)
+                        : rolling_table[rolling][!single && three][masked];
 }
 
 /* All columns of a region one vector after the other, if there is a tile for its taps. */
@@ -154,12 +157,12 @@ static bool run_overlapping(const plane_region *r, const plane_source *s, depthw
     const dsc_int *kernel = r->e->kernel;
     const bool flat = t->depth_first == 0 && t->depth_last == 1, deep = !flat && kernel[0] <= DEEP_TAPS;
     const bool plain = t->summands == 1 && !halves(rolling);
-    const tile_function overlaps = plain && (flat || deep) ? overlapping_function(t->kernel_rows, kernel[2], deep) : NULL;
+    const bool overlaps = plain && (flat || deep) && overlapping_function(t->kernel_rows, kernel[2], deep, 2);
     if (!overlaps || t->turn || !t->finite || r->columns <= LANES || !rolls_densely(t, t->kernel_rows))
         return false;
     for (dsc_int next = 0; next < r->columns; next = (t->y - y) + t->width) {
         t->x = x, t->y = y;
-        set_overlapping(r, s, t, rolling, next, overlaps)(t);
+        set_overlapping(r, s, t, rolling, next, deep)(t);
     }
     return true;
 }

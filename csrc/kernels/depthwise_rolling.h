@@ -10,6 +10,7 @@
 #define AHEAD 6              /* rows that are asked for before they are needed ... */
 #define AHEAD_FLAT (VECTOR_REGISTERS >= 32 ? 6 : 12)   /* ... where they lie one after the other: of short vectors, more */
 #define PLANE_FAR (256 << 10)    /* ... beyond which the second-level cache does not hold two and their results */
+#define SLICE_FAR (32 << 10) /* of several depth taps each slice is asked for then: the first-level cache does not hold them */
 #define PLANE_NEAR (8 << 10) /* bytes of a plane that need not be asked for */
 
 /* From inputs for the real parts of taps to those for the imaginary parts. */
@@ -22,7 +23,7 @@ INLINE void turn_inputs(const roll_kind k, real sign, vec *x)
 
 /* A vector of inputs of one column tap into the sums [first, last], or all of them; `taps`: of this column, a row apart. */
 INLINE void add_column_taps(const depthwise_tile *t, const roll_kind k, const int all, const real *taps, int first, int last,
-                     const mask *edges, const vec *inputs, vec (*sums)[TILE_VECTORS])
+                     const mask *edges, const vec *inputs, vec (*sums)[ROLLED_VECTORS])
 {
     UNROLL
     for (int i = 0; i < k.rows; ++i)
@@ -32,13 +33,13 @@ INLINE void add_column_taps(const depthwise_tile *t, const roll_kind k, const in
 
 /* The input row at x into the sums [first, last]; `all`: of every output that it can feed. */
 INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
-                     column_edges *edges, vec (*sums)[TILE_VECTORS])
+                     column_edges *edges, vec (*sums)[ROLLED_VECTORS])
 {
     for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
         const real *x = row + s.x, *taps = t->taps + s.taps;
         x += t->column_first * t->dilation, taps += t->column_first * t->tap_column;
         for (dsc_int c = t->column_first; c < t->column_last; ++c, x += t->dilation, taps += t->tap_column) {
-            vec inputs[TILE_VECTORS];
+            vec inputs[ROLLED_VECTORS];
             load_edges(k, x, edges[c], inputs);
             add_column_taps(t, k, all, taps, first, last, edges[c], inputs, sums);
             if (k.complex) {
@@ -50,7 +51,7 @@ INLINE void roll_row(const depthwise_tile *t, const roll_kind k, const int all, 
 }
 
 INLINE void add_kernel_taps(const roll_kind k, const int all, const kernel_taps *taps, const dsc_int part, const int c, int first,
-                            int last, const mask *edges, const vec *inputs, vec (*sums)[TILE_VECTORS])
+                            int last, const mask *edges, const vec *inputs, vec (*sums)[ROLLED_VECTORS])
 {
     UNROLL
     for (int i = 0; i < k.rows; ++i)
@@ -60,11 +61,11 @@ INLINE void add_kernel_taps(const roll_kind k, const int all, const kernel_taps 
 
 /* The same for one depth tap and a known number of column taps. */
 INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
-                              column_edges *edges, const kernel_taps *taps, const dsc_int depth, vec (*sums)[TILE_VECTORS])
+                              column_edges *edges, const kernel_taps *taps, const dsc_int depth, vec (*sums)[ROLLED_VECTORS])
 {
     UNROLL
     for (int c = 0; c < k.columns; ++c) {
-        vec inputs[TILE_VECTORS];
+        vec inputs[ROLLED_VECTORS];
         if (k.overlaps)
             load_overlapping(k, row + c * t->dilation, t->second, c, edges[c], inputs);
         else
@@ -78,7 +79,7 @@ INLINE void roll_row_resident(const depthwise_tile *t, const roll_kind k, const 
 }
 
 INLINE void roll_any_row(const depthwise_tile *t, const roll_kind k, const int all, const real *row, int first, int last,
-                         column_edges *edges, const kernel_taps *taps, vec (*sums)[TILE_VECTORS])
+                         column_edges *edges, const kernel_taps *taps, vec (*sums)[ROLLED_VECTORS])
 {
     if (k.deep)
         for (dsc_int depth = t->depth_first; depth < t->depth_last; ++depth)
@@ -100,7 +101,7 @@ INLINE void announce_row(const real *p, const int written, const int V)
 }
 
 /* The sums of an output are complete: those of the next follow. */
-INLINE void shift_sums(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
+INLINE void shift_sums(const roll_kind k, vec bias, vec (*sums)[ROLLED_VECTORS])
 {
     UNROLL
     for (int v = 0; v < k.vectors; ++v) {
@@ -111,7 +112,7 @@ INLINE void shift_sums(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
     }
 }
 
-INLINE void start_rolling(const roll_kind k, vec bias, vec (*sums)[TILE_VECTORS])
+INLINE void start_rolling(const roll_kind k, vec bias, vec (*sums)[ROLLED_VECTORS])
 {
     UNROLL
     for (int i = 0; i < k.rows; ++i) {
@@ -157,7 +158,7 @@ INLINE void roll_plane(const depthwise_tile *t, const roll_kind k, column_edges 
 {
     const vec bias = bias_of(t, k);
     const dsc_int before = k.rows - 1;
-    vec sums[ROLLING_ROWS][TILE_VECTORS];
+    vec sums[ROLLING_ROWS][ROLLED_VECTORS];
     kernel_taps taps;
     read_taps(t, k, &taps);
     start_rolling(k, bias, sums);
@@ -185,7 +186,7 @@ static bool rolls_densely(const depthwise_tile *t, dsc_int kernel_rows)
 INLINE void store_rolled(const depthwise_tile *t, const roll_kind k, const epilogue *finish, real *y, mask stored, const vec *sums)
 {
     if (k.overlaps)
-        store_overlapping(finish, y, t->second, sums);
+        store_overlapping(k, finish, y, t->second, sums);
     else if (k.past)
         store_past(k, finish, y, sums);
     else
@@ -194,10 +195,12 @@ INLINE void store_rolled(const depthwise_tile *t, const roll_kind k, const epilo
 
 /* A row that feeds all sums, of which one is complete then. */
 INLINE void roll_dense_row(const depthwise_tile *t, const roll_kind k, epilogue *finish, bool far, mask stored, vec bias,
-                           const real *x, real *y, column_edges *edges, const kernel_taps *taps, vec (*sums)[TILE_VECTORS])
+                           const real *x, real *y, column_edges *edges, const kernel_taps *taps, vec (*sums)[ROLLED_VECTORS])
 {
     if (far) {
         announce_row(x + t->x_ahead, 0, k.vectors);
+        for (dsc_int depth = 1; k.deep && depth < t->slices_ahead; ++depth)
+            announce_row(x + depth * t->slice + t->x_ahead, 0, k.vectors);
         if (!k.past)
             announce_row(y + t->y_ahead, 1, k.vectors);
     }
@@ -216,7 +219,7 @@ INLINE void roll_dense_plane(const depthwise_tile *t, const roll_kind k, epilogu
     const int before = k.rows - 1;
     const real *x = t->x;
     real *y = t->y;
-    vec sums[ROLLING_ROWS][TILE_VECTORS];
+    vec sums[ROLLING_ROWS][ROLLED_VECTORS];
     kernel_taps taps;
     read_taps(t, k, &taps);
     start_rolling(k, bias, sums);

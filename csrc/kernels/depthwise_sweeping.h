@@ -265,19 +265,29 @@ static void sweep_tile(depthwise_tile *t)
         sweep_plane(t, &columns);
 }
 
+/* Do the borders meet no more vectors than there are places for? */
+static bool borders_fit(const depthwise_tile *t)
+{
+    const dsc_int most = (SWEPT_BORDERS - 2) * LANES, beyond = t->row_stride * t->width + swept_reach(t) - t->inside_high;
+    return t->inside_low <= most && beyond <= most;
+}
+
+/* Stride 1: does all exist that the middle column tap meets? */
+static bool sees_middle(const depthwise_tile *t)
+{
+    return t->inside_low <= t->dilation && t->inside_high >= t->width + t->dilation;
+}
+
 /* Is it for these taps and columns, in place? */
 static bool can_sweep(const depthwise_tile *t, const dsc_extent *e)
 {
-    const dsc_int borders = SWEPT_BORDERS * LANES, beyond = e->stride[2] * t->width + swept_reach(t) - t->inside_high;
-    const bool middle = t->inside_low <= t->dilation && t->inside_high >= t->width + t->dilation;
-    const bool once = e->stride[1] == 1 && e->stride[2] == 1 && middle;
+    const bool once = e->stride[1] == 1 && e->stride[2] == 1 && sees_middle(t);
     const bool near = e->dilation[1] == 1 && e->dilation[2] == 1, group = t->rows >= SWEPT_ROWS;
     const bool outermost = t->inside_low <= 2 && t->inside_high >= 2 * t->width;
     const bool twice = e->stride[1] == 2 && e->stride[2] == 2 && near && group && outermost;
     const bool square = e->kernel[1] == SWEPT_TAPS && e->kernel[2] == SWEPT_TAPS && (once || twice);
-    const bool fits = t->inside_low <= borders - 2 * LANES && beyond <= borders - 2 * LANES;
     const bool longer = t->width > (t->row_dilation > 1 ? SWEPT_DILATED : SWEPT_VECTORS) * LANES;
-    return square && fits && longer && (t->finite || twice) && t->y_column == 1 && !t->turn;
+    return square && borders_fit(t) && longer && (t->finite || twice) && t->y_column == 1 && !t->turn;
 }
 #endif
 #endif

@@ -40,6 +40,7 @@ typedef struct {
     real *y;
     dsc_int y_row, y_column;
     dsc_int x_ahead, y_ahead;    /* from what is computed to what will be, where that is asked for */
+    dsc_int slices_ahead;        /* ... of so many slices that depth taps read, but for the first: of it always */
     dsc_int planes, x_plane, taps_plane, bias_plane, y_plane;  /* channels done one after the other, and their steps */
     bool finite;                 /* all taps are, as far as that was looked at */
     const epilogue *finish;
