@@ -30,7 +30,7 @@ WEIGHTS, WEIGHTS_TILE = "kernels/depthwise_weights.h", "kernels/weights_tile.h"
 PRODUCTS, REDUCTION = "kernels/pointwise_weights.h", "kernels/reduction.h"
 TILE, ROLLING = "kernels/depthwise_tile.h", "kernels/depthwise_rolling.h"
 TAPS_NEAR = "kernels/depthwise_taps.h"
-SWEEPING = "kernels/depthwise_sweeping.h"
+SWEEPING, COLUMNS = "kernels/depthwise_sweeping.h", "kernels/depthwise_columns.h"
 HALVING, PHASES = "kernels/depthwise_halving.h", "kernels/depthwise_phases.h"
 INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
@@ -386,10 +386,10 @@ BUGS = [
     ),
     Bug("depth and band swapped", "kernels/walk.h", "c.depth = item % c.depths", "c.depth = item % c.bands"),
     Bug(
-        "the second of overlapping vectors reads on",
+        "the last of overlapping vectors reads on",
         "kernels/depthwise_edges.h",
-        "x[1] = column > (k.columns - 1) / 2 ?",
-        "x[1] = column > k.columns ?",
+        "else if (v == k.vectors - 1 && column > (k.columns - 1) / 2)",
+        "else if (v == k.vectors - 1 && column > k.columns)",
         isa="avx2",
         ops=("depthwise_conv",),
     ),
@@ -398,6 +398,46 @@ BUGS = [
         "kernels/depthwise_overlapping.h",
         "at_most(t->second, columns / 2 * t->dilation)",
         "columns / 2 * t->dilation",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "overlapping vectors: the border is said to end before the second of three",
+        "kernels/depthwise_overlapping.h",
+        "vectors == 2 || t->inside_low <= LANES",
+        "true",
+        isa="avx2",
+        check="tests/test_tiles.py::test_deep_kernels_of_every_width",
+    ),
+    Bug(
+        "down columns: of the last row of a narrow plane an element is left out",
+        COLUMNS,
+        "v_store_first((real *)y, sum, width)",
+        "v_store_first((real *)y, sum, width - 1)",
+        isa="avx2",
+        check="tests/test_tiles.py::test_narrow_rows",
+    ),
+    Bug(
+        "down columns: rows of parts are taken for dense ones",
+        COLUMNS,
+        "2 * t->width >= LANES && t->y_row == t->width",
+        "2 * t->width >= LANES && t->y_row >= t->width",
+        isa="avx2",
+        check="tests/test_tiles.py::test_narrow_rows",
+    ),
+    Bug(
+        "down columns: the row above the plane is read",
+        COLUMNS,
+        ".above = t.row_first == 0",
+        ".above = true",
+        isa="avx2",
+        ops=("depthwise_conv",),
+    ),
+    Bug(
+        "long rows, stride 2: the last column is said to exist",
+        SWEEPING,
+        "masked ? v_load_masked(last, lanes[1]) : v_load(last)",
+        "v_load(last)",
         isa="avx2",
         ops=("depthwise_conv",),
     ),

@@ -3,6 +3,7 @@
 Random calls meet some of these sizes too rarely.
 """
 
+import itertools
 import warnings
 
 import numpy as np
@@ -275,6 +276,46 @@ def test_deep_kernels(kernel_set, depth):
             x, w = integers(rng, 3, depth, 9, width), integers(rng, 3, 1, slices, 3, 3)
             check("depthwise_conv3d", x, w, padding=(slices - 1, 1, 1))
             check("depthwise_conv3d", x, w, padding=(slices - 1, 2, 2), dilation=(1, 2, 2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_deep_kernels_of_every_width(kernel_set, dtype):
+    """Two and three vectors, of which the last begins within the one before; borders within the first vector and beyond it."""
+    rng = np.random.default_rng(3)
+    for width in range(9, 58):
+        x, w = integers(rng, 2, 3, 26, width, dtype=dtype), integers(rng, 2, 1, 3, 3, 3, dtype=dtype)
+        for rate in (1, 7, 8, 9, 12):
+            if width + 2 * rate > 2 * rate:
+                check("depthwise_conv3d", x, w, padding=(1, 1, rate), dilation=(1, 1, rate))
+        check("depthwise_conv3d", x, w, padding=(1, 0, 2), activation="relu6")
+
+
+def test_deep_planes_beyond_the_first_level_cache(kernel_set):
+    rng = np.random.default_rng(4)
+    x, w = integers(rng, 2, 4, 70, 130), integers(rng, 2, 1, 3, 3, 3)
+    check("depthwise_conv3d", x, w, padding=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_narrow_rows(kernel_set, activation, dtype):
+    """Rows shorter than a vector, of whole results, of parts of larger arrays and of arrays with others between them."""
+    rng = np.random.default_rng(6)
+    for height, width in itertools.product((2, 3, 4, 7, 20), range(2, 9)):
+        x, w = integers(rng, 5, height, width, dtype=dtype), integers(rng, 5, 1, 3, 3, dtype=dtype)
+        b = integers(rng, 5, dtype=dtype)
+        for padding, rate in (((1, 1), 1), ((2, 2), 2), ((1, 0), 1), ((0, 1), 1)):
+            words = {"padding": padding, "dilation": rate, "activation": activation}
+            if min(height + 2 * padding[0], width + 2 * padding[1]) <= 2 * rate:
+                continue
+            check("depthwise_conv2d", x, w, b, **words)
+            expected = reference.depthwise_conv2d(x, w, b, **words)
+            for beside in (1, 3):
+                room = np.full((5, expected.shape[1] + 1, expected.shape[2] + beside), 99, dtype)
+                out = room[:, :-1, :-beside]
+                ds.depthwise_conv2d(x, w, b, out=out, **words)
+                np.testing.assert_array_equal(out, expected)
+                assert (room[:, -1] == 99).all() and (room[..., -beside:] == 99).all()
 
 
 @pytest.mark.parametrize("outputs", [90, 96, 100, 200])

@@ -49,12 +49,13 @@ static dsc_int vectors_overlapping(bool deep, dsc_int left)
 }
 
 /* Do the borders meet only lanes for which the tile has masks? */
-static bool borders_apart(const depthwise_tile *t, dsc_int columns)
+static bool borders_apart(const depthwise_tile *t, dsc_int columns, dsc_int vectors)
 {
-    const dsc_int reach = (columns - 1) * t->dilation;
+    const dsc_int reach = (columns - 1) * t->dilation, before = (vectors - 1) * LANES;
     const bool left = t->inside_low <= at_most(t->second, columns / 2 * t->dilation);
     const bool right = t->inside_high >= t->width + (columns - 1) / 2 * t->dilation;
-    return left && right && t->inside_high >= LANES + reach;
+    const bool between = vectors == 2 || t->inside_low <= LANES;   /* the second vector has none */
+    return left && right && between && t->inside_high >= before + reach;
 }
 
 #endif

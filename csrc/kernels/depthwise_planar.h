@@ -124,7 +124,7 @@ static tile_function set_overlapping(const plane_region *r, const plane_source *
     dsc_int done = single ? next : at_most(next, at_least(r->columns - vectors * LANES, 0));
     t->width = at_most(r->columns - done, vectors * LANES), t->second = t->width - LANES;
     set_columns(r, t, begin + done, true);
-    const bool masked = needs_mask(r, s, begin + done, vectors), apart = !single && borders_apart(t, r->e->kernel[2]);
+    const bool masked = needs_mask(r, s, begin + done, vectors), apart = !single && borders_apart(t, r->e->kernel[2], vectors);
     const bool own = masked || t->second < (vectors - 1) * LANES || !three;   /* others know no better tile without masks */
     if (!(apart && own) && (single || !three)) {
         done = next, t->width = at_most(left, LANES);
