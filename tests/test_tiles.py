@@ -280,7 +280,7 @@ def test_deep_kernels(kernel_set, depth):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_deep_kernels_of_every_width(kernel_set, dtype):
-    """Two and three vectors, of which the last begins within the one before; borders within the first vector and beyond it."""
+    """Two and three vectors, the last within the one before; borders that the first holds or does not."""
     rng = np.random.default_rng(3)
     for width in range(9, 58):
         x, w = integers(rng, 2, 3, 26, width, dtype=dtype), integers(rng, 2, 1, 3, 3, 3, dtype=dtype)
@@ -299,7 +299,7 @@ def test_deep_planes_beyond_the_first_level_cache(kernel_set):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", [None, "relu"])
 def test_narrow_rows(kernel_set, activation, dtype):
-    """Rows shorter than a vector, of whole results, of parts of larger arrays and of arrays with others between them."""
+    """Rows shorter than a vector, of results that are whole or parts of larger arrays."""
     rng = np.random.default_rng(6)
     for height, width in itertools.product((2, 3, 4, 7, 20), range(2, 9)):
         x, w = integers(rng, 5, height, width, dtype=dtype), integers(rng, 5, 1, 3, 3, dtype=dtype)

@@ -9,6 +9,8 @@
 
 #include "depthwise_sweeping.h"
 
+PLAIN_ADDRESSES
+
 #define RUNS_DOWN SWEEPS
 
 #if RUNS_DOWN
@@ -169,4 +171,6 @@ static void columns_tile(const depthwise_tile *t)
 }
 
 #endif
+USUAL_ADDRESSES
+
 #endif

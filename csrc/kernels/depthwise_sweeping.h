@@ -9,6 +9,8 @@
 
 #include "depthwise_tile.h"
 
+PLAIN_ADDRESSES
+
 #define SWEEPS (!FEW_TILES && VECTOR_REGISTERS < 32)
 #define SWEPT_ROWS 4      /* of results: so many sums, nine taps and an input fill the registers */
 #define SWEPT_TAPS 3
@@ -290,4 +292,6 @@ static bool can_sweep(const depthwise_tile *t, const dsc_extent *e)
     return square && borders_fit(t) && longer && (t->finite || twice) && t->y_column == 1 && !t->turn;
 }
 #endif
+USUAL_ADDRESSES
+
 #endif

@@ -5,6 +5,8 @@
 
 #include "depthwise_rolling.h"
 
+PLAIN_ADDRESSES
+
 /* What i is multiplied by. */
 static real complex_turn(const dsc_problem *p)
 {
@@ -52,5 +54,7 @@ static tile_function complex_tile(const depthwise_tile *t, bool square, dsc_int 
     return square && rolls_densely(t, 3) ? dense[vectors - 1] : rolling[t->kernel_rows][vectors - 1];
 }
 #endif
+
+USUAL_ADDRESSES
 
 #endif
