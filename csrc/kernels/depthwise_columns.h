@@ -105,7 +105,7 @@ INLINE void run_plane_down(column_plane *p, const column_taps *taps, epilogue *f
 /* Rows shorter than a vector, of which what is stored beyond one is no more than the next of the plane. */
 static bool narrow_enough(const depthwise_tile *t)
 {
-    return t->width < LANES && 2 * t->width >= LANES && t->y_row == t->width;
+    return t->width < LANES && 2 * t->width >= LANES && t->y_row == t->width && stays_small(t->dilation);
 }
 
 /* Two vectors roll together as fast. */

@@ -267,11 +267,12 @@ static void sweep_tile(depthwise_tile *t)
         sweep_plane(t, &columns);
 }
 
-/* Do the borders meet no more vectors than there are places for? */
+/* Do the borders meet no more vectors than there are places for? Few elements before a row, of which the middle tap sees none, keep
+ * the reach small. */
 static bool borders_fit(const depthwise_tile *t)
 {
-    const dsc_int most = (SWEPT_BORDERS - 2) * LANES, beyond = t->row_stride * t->width + swept_reach(t) - t->inside_high;
-    return t->inside_low <= most && beyond <= most;
+    const dsc_int most = (SWEPT_BORDERS - 2) * LANES;
+    return t->inside_low <= most && t->row_stride * t->width + swept_reach(t) - t->inside_high <= most;
 }
 
 /* Stride 1: does all exist that the middle column tap meets? */
