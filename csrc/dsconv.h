@@ -170,7 +170,7 @@ enum { DSC_FLOAT32, DSC_FLOAT64, DSC_TYPES };
 /* One kernel set x data type. */
 typedef struct {
     dsc_operation operation[DSC_OPERATIONS];
-    bool merges_axes;                         /* depthwise: is dsc_merge_axes worth it? */
+    bool (*merges_axes)(const dsc_problem *); /* depthwise: is dsc_merge_axes worth it? */
     bool (*in_stages)(const dsc_problem *);   /* separable: is it to be called by dsc_execute_stages? */
     double (*multiply_adds)(dsc_int rounds);  /* runs about that many multiply-adds, returns how many exactly */
 } dsc_table;

@@ -222,7 +222,7 @@ dsc_status execute_without_gil(const dsc_table *table, int kernel, dsc_problem *
     /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
     PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
     dsc_problem merged;
-    if (kernel == DSC_DEPTHWISE && table->merges_axes) {
+    if (kernel == DSC_DEPTHWISE && table->merges_axes(p)) {
         merged = *p;
         dsc_merge_axes(&merged);
         p = &merged;

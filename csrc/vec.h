@@ -24,13 +24,28 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define UNROLL_MORE _Pragma("GCC unroll 32")
 #define ONCE_A_CALL __attribute__((cold))   /* short code rather than fast code */
 
-/* Between these, gcc works addresses out as they are written. Tiles with many of them are shorter so, and faster. */
 #if defined(__GNUC__) && !defined(__clang__)
-#define PLAIN_ADDRESSES _Pragma("GCC push_options") _Pragma("GCC optimize (\"no-ivopts\")")
-#define USUAL_ADDRESSES _Pragma("GCC pop_options")
+#define WITHOUT(option) _Pragma("GCC push_options") _Pragma(option)
+#define AS_USUAL _Pragma("GCC pop_options")
 #else
-#define PLAIN_ADDRESSES
-#define USUAL_ADDRESSES
+#define WITHOUT(option)
+#define AS_USUAL
+#endif
+/* Between these, gcc works addresses out as they are written. Tiles with many of them are shorter so, and faster. */
+#define PLAIN_ADDRESSES WITHOUT("GCC optimize (\"no-ivopts\")")
+#define USUAL_ADDRESSES AS_USUAL
+/* For sets with many registers. And: what several ways need is computed where it is needed (no partial redundancy elimination); what
+ * gcc would keep from one turn of a loop to the next takes registers of vectors. */
+#if VECTOR_REGISTERS >= 32
+#define PLAIN_WIDE WITHOUT("GCC optimize (\"no-ivopts\")")
+#define PLAIN_LOOPS WITHOUT("GCC optimize (\"no-tree-pre\")")
+#define USUAL_WIDE AS_USUAL
+#define USUAL_LOOPS AS_USUAL
+#else
+#define PLAIN_WIDE
+#define PLAIN_LOOPS
+#define USUAL_WIDE
+#define USUAL_LOOPS
 #endif
 
 /* Keep a loaded vector in its register: gcc would rather load it again for each use. */

@@ -145,6 +145,13 @@ static bool complex_in_pairs(const dsc_extent *e)
     return true;
 }
 
+/* Are column taps added one after the other, of each those of all depths and rows? */
+static bool columns_first(const dsc_extent *e)
+{
+    (void)e;
+    return false;
+}
+
 /* Rows of one residue modulo the dilation read the same inputs. */
 static void depthwise_channels(const channel_region *r)
 {

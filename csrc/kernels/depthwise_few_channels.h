@@ -2,8 +2,8 @@
  * taps are some channels apart. Taps come as vectors in which the channels take turns; after so many vectors as there are channels,
  * at most, the turns are the same again.
  *
- * The taps of one output are added in the order depth, row, column, as by the tiles for many channels. Lanes outside are zero: all
- * taps must be finite. */
+ * The taps of one output are added in the order in which the tiles for many channels add them. Lanes outside are zero: all taps must
+ * be finite. */
 #ifndef DSCONV_DEPTHWISE_FEW_CHANNELS_H
 #define DSCONV_DEPTHWISE_FEW_CHANNELS_H
 
@@ -11,7 +11,7 @@
 #include "finite_taps.h"
 
 #define ROWS_OF_FEW 8     /* of results that share the loads of taps */
-#define FEW_TAPS 64       /* of a kernel, at most */
+#define FEW_SHARE (PIXELS_ABREAST ? 8 : 3)   /* eighths of a vector, at most: to march takes fewer loads */
 #define FEW_FROM 24       /* pixels, times channels squared: the more of these, the more turns to lay out and the less to win */
 
 /* Taps and bias of a vector that begins with a certain channel. */
@@ -96,7 +96,7 @@ static __attribute__((noinline)) void few_row(const few_run *s, const few_turns 
 static bool has_few_channels(const channel_region *r)
 {
     const dsc_extent *e = r->e;
-    const bool few = PIXELS_ABREAST && r->parts == 1 && r->skip == 0 && r->channels > 0 && r->channels < LANES;
+    const bool few = r->parts == 1 && r->skip == 0 && r->channels > 0 && r->channels < LANES && 8 * r->channels <= FEW_SHARE * LANES;
     const bool dense = r->x_step[2] == r->channels && r->y_column == r->channels && r->columns * r->channels >= LANES;
     const dsc_int *kernel = e->kernel;
     const bool fits = kernel[0] <= FEW_TAPS && kernel[1] <= FEW_TAPS && kernel[2] <= FEW_TAPS &&
@@ -105,6 +105,20 @@ static bool has_few_channels(const channel_region *r)
     const bool worth = (double)r->rows * (double)r->columns >= FEW_FROM * (double)r->channels * (double)r->channels;
     return few && dense && fits && small && worth && r->in_order && e->stride[2] == 1 && e->mode == DSC_ZEROS &&
            row_finite(r->taps, 1, kernel[0] * kernel[1] * kernel[2] * LANES);
+}
+
+/* Of the column taps [begin, end) those that exist in depth and in rows. */
+static void list_few_columns(few_run *s, const dsc_int *first, const dsc_int *last, dsc_int begin, dsc_int end)
+{
+    const channel_region *r = s->r;
+    const dsc_extent *e = r->e;
+    for (dsc_int k = first[0]; k < last[0]; ++k)
+        for (dsc_int j = first[1]; j < last[1]; ++j)
+            for (dsc_int i = begin; i < end; ++i) {
+                const dsc_int column = i * e->dilation[2] * r->channels;
+                const dsc_int from = k * e->dilation[0] * r->x_step[0] + j * e->dilation[1] * r->x_step[1] + column;
+                s->taps[s->count++] = (few_tap){(k * e->kernel[1] + j) * e->kernel[2] + i, from, column};
+            }
 }
 
 /* The taps that exist where the first row tap reads row `line` of x. */
@@ -117,13 +131,11 @@ static void list_few_taps(few_run *s, dsc_int line)
     clip_taps(slice, e->dilation[0], e->kernel[0], e->in[0], 0, &first[0], &last[0]);
     clip_taps(line, e->dilation[1], e->kernel[1], e->in[1], 0, &first[1], &last[1]);
     s->count = 0;
-    for (dsc_int k = first[0]; k < last[0]; ++k)
-        for (dsc_int j = first[1]; j < last[1]; ++j)
-            for (dsc_int i = 0; i < e->kernel[2]; ++i) {
-                const dsc_int column = i * e->dilation[2] * r->channels;
-                const dsc_int from = k * e->dilation[0] * r->x_step[0] + j * e->dilation[1] * r->x_step[1] + column;
-                s->taps[s->count++] = (few_tap){(k * e->kernel[1] + j) * e->kernel[2] + i, from, column};
-            }
+    if (columns_first(e))
+        for (dsc_int i = 0; i < e->kernel[2]; ++i)
+            list_few_columns(s, first, last, i, i + 1);
+    else
+        list_few_columns(s, first, last, 0, e->kernel[2]);
 }
 
 static __attribute__((noinline)) void depthwise_few_channels(const channel_region *r)

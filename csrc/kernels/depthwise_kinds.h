@@ -54,6 +54,12 @@ static dsc_int most_vectors(int *rolling, const depthwise_tile *t)
     return *rolling >= HALVING_3_3 ? HALVED_VECTORS : 1;
 }
 
+/* Of so many vectors, as many as there is a function for. */
+static dsc_int vectors_rolling(int rolling, dsc_int vectors)
+{
+    return rolling_table[rolling][vectors - 1][1] ? vectors : vectors - 1;
+}
+
 /* For these kernel rows and rows that share input; `one_slice`: one depth tap of one input. */
 static int rolling_kind(const dsc_extent *e, dsc_int rows, bool one_slice)
 {

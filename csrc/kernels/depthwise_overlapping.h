@@ -1,5 +1,6 @@
-/* Rolling tiles of two or three vectors, of which the last may begin within the one before, for kernels that are square or one row,
- * and rows longer than a vector: no vector ends beyond a row, so that all are stored whole, and all but the outermost lanes exist.
+/* Rolling tiles of two to four vectors, of which the last may begin within the one before, for kernels that are square or one row,
+ * and rows longer than a vector: no vector ends beyond a row, so that all are stored whole, and all but the outermost lanes exist:
+ * masks of the outer column taps are few enough for registers.
  *
  * Lanes outside are zero: all taps must be finite. */
 #ifndef DSCONV_DEPTHWISE_OVERLAPPING_H
@@ -7,45 +8,79 @@
 
 #include "depthwise_rolling.h"
 
-#if FEW_TILES || defined VECTOR_FREE_MASKS
-static tile_function overlapping_function(dsc_int rows, dsc_int columns, bool deep, dsc_int vectors)
-{
-    (void)rows, (void)columns, (void)deep, (void)vectors;
-    return NULL;
-}
-#else
-#define OVERLAP(KH, KW) \
-    static __attribute__((noinline)) void overlap_##KH##_##KW(const depthwise_tile *t) \
-    { roll_densely(t, (roll_kind){.rows = KH, .columns = KW, .vectors = 2, .masked = ZEROS, .overlaps = 1}); }
-OVERLAP(3, 3) OVERLAP(4, 4) OVERLAP(5, 5) OVERLAP(7, 7) OVERLAP(1, 3) OVERLAP(1, 5) OVERLAP(1, 7)
-#define OVERLAP_DEEP(V) \
-    static __attribute__((noinline)) void overlap_deep_3_##V(const depthwise_tile *t) \
-    { roll_densely(t, (roll_kind){.rows = 3, .columns = 3, .vectors = V, .masked = ZEROS, .overlaps = 1, .deep = 1}); }
-OVERLAP_DEEP(2) OVERLAP_DEEP(3)
+enum {
+    OVERLAPPING_3_3, OVERLAPPING_4_4, OVERLAPPING_5_5, OVERLAPPING_7_7, OVERLAPPING_1_3, OVERLAPPING_1_5, OVERLAPPING_1_7,
+    OVERLAPPING_DEEP, NOT_OVERLAPPING
+};
 
-/* Square kernels, and those of one row; `deep`: of several depth taps. */
-static tile_function overlapping_function(dsc_int rows, dsc_int columns, bool deep, dsc_int vectors)
-{
-    const bool row = rows == 1;
-    if (deep)
-        return rows == 3 && columns == 3 ? (vectors == 3 ? overlap_deep_3_3 : overlap_deep_3_2) : NULL;
-    if (rows != columns && !row)
-        return NULL;
-    switch (columns) {
-    case 4: return row ? NULL : overlap_4_4;
-    case 3: return row ? overlap_1_3 : overlap_3_3;
-    case 5: return row ? overlap_1_5 : overlap_5_5;
-    case 7: return row ? overlap_1_7 : overlap_7_7;
-    default: return NULL;
-    }
-}
+#define OVERLAPPED_LEAST 2
+#define OVERLAPPED_MOST 4
+#if FEW_TILES
+static const tile_function overlapping_table[NOT_OVERLAPPING][OVERLAPPED_MOST - OVERLAPPED_LEAST + 1] = {{NULL}};
+#else
+#define OVERLAP(name, KH, KW, D, V) \
+    static __attribute__((noinline)) void overlap_##name##_##V(const depthwise_tile *t) \
+    { roll_densely(t, (roll_kind){.rows = KH, .columns = KW, .vectors = V, .masked = ZEROS, .overlaps = 1, .deep = D}); }
+#if TILE_VECTORS == 4
+#define OVERLAP_WIDE(name, KH, KW, D, V) OVERLAP(name, KH, KW, D, V)
+#define WIDE(name, V) overlap_##name##_##V
+#else
+#define OVERLAP_WIDE(name, KH, KW, D, V)
+#define WIDE(name, V) NULL
+#endif
+PLAIN_LOOPS
+PLAIN_WIDE
+#define OVERLAP_ROW(KW) OVERLAP(1_##KW, 1, KW, 0, 2) OVERLAP_WIDE(1_##KW, 1, KW, 0, 4)
+OVERLAP(3_3, 3, 3, 0, 2) OVERLAP(4_4, 4, 4, 0, 2) OVERLAP(5_5, 5, 5, 0, 2) OVERLAP_WIDE(5_5, 5, 5, 0, 3) OVERLAP(7_7, 7, 7, 0, 2)
+OVERLAP_ROW(3) OVERLAP_ROW(5) OVERLAP_ROW(7)
+USUAL_WIDE
+OVERLAP(deep, 3, 3, 1, 2) OVERLAP(deep, 3, 3, 1, 3) OVERLAP_WIDE(deep, 3, 3, 1, 4)
+USUAL_LOOPS
+
+/* [kind][vectors - OVERLAPPED_LEAST]; the sums of two are too few to hide how long one takes that runs over depth taps as well. */
+static const tile_function overlapping_table[NOT_OVERLAPPING][OVERLAPPED_MOST - OVERLAPPED_LEAST + 1] = {
+    {overlap_3_3_2}, {overlap_4_4_2}, {overlap_5_5_2, WIDE(5_5, 3)}, {overlap_7_7_2},
+    {overlap_1_3_2, NULL, WIDE(1_3, 4)}, {overlap_1_5_2, NULL, WIDE(1_5, 4)}, {overlap_1_7_2, NULL, WIDE(1_7, 4)},
+    {overlap_deep_2, overlap_deep_3, WIDE(deep, 4)},
+};
 #endif
 
-/* Vectors of the next tile of a row of which so many columns are left. The sums of two are too few to hide how long one takes that
- * runs over depth taps as well; four vectors are two tiles of two. */
-static dsc_int vectors_overlapping(bool deep, dsc_int left)
+static tile_function overlapping_function(int kind, dsc_int vectors)
 {
-    return deep && (left > 4 * LANES || (left > 2 * LANES && left <= 3 * LANES)) ? 3 : 2;
+    return overlapping_table[kind][vectors - OVERLAPPED_LEAST];
+}
+
+/* `deep`: of several depth taps. */
+static int overlapping_kind(dsc_int rows, dsc_int columns, bool deep)
+{
+    if (FEW_TILES || (rows != columns && (rows != 1 || deep)))
+        return NOT_OVERLAPPING;
+    if (deep)
+        return rows == 3 ? OVERLAPPING_DEEP : NOT_OVERLAPPING;
+    switch (columns) {
+    case 3: return rows == 1 ? OVERLAPPING_1_3 : OVERLAPPING_3_3;
+    case 4: return rows == 1 ? NOT_OVERLAPPING : OVERLAPPING_4_4;
+    case 5: return rows == 1 ? OVERLAPPING_1_5 : OVERLAPPING_5_5;
+    case 7: return rows == 1 ? OVERLAPPING_1_7 : OVERLAPPING_7_7;
+    default: return NOT_OVERLAPPING;
+    }
+}
+
+/* Are such tiles better than others for rows that fill so many vectors? Where registers hold the sums of four, masks are no bound. */
+static bool overlaps_vectors(int kind, dsc_int vectors)
+{
+    if (vectors < OVERLAPPED_LEAST || kind == NOT_OVERLAPPING)
+        return false;
+    return TILE_VECTORS < 4 || (kind == OVERLAPPING_3_3 ? vectors == 2 : kind != OVERLAPPING_5_5 || vectors != 4);
+}
+
+/* Vectors of the next tile of a row of which so many columns are left: as many as they fill, or as have a function. */
+static dsc_int vectors_overlapping(int kind, dsc_int left)
+{
+    const dsc_int filled = at_least(at_most(divide_up(left, LANES), OVERLAPPED_MOST), OVERLAPPED_LEAST);
+    if (overlapping_function(kind, filled))
+        return filled;
+    return left > OVERLAPPED_MOST * LANES && overlapping_function(kind, 3) ? 3 : OVERLAPPED_LEAST;
 }
 
 /* Do the borders meet only lanes for which the tile has masks? */

@@ -18,6 +18,7 @@
 #define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
 #define FOLD_ROWS 16                  /* a piece of a padded plane */
 #define FOLD_COLUMNS 512
+#define FEW_TAPS 64                   /* most of the tile for fewer channels than a vector holds; of the fewest, others go through strips */
 #define LINE_REALS (LINE_BYTES / (dsc_int)sizeof(real))
 #define MULTIPLIED_REALS ((128 << 10) / (dsc_int)sizeof(real))   /* of inputs, each as often as it has outputs */
 #define MULTIPLIED_BYTES (192 << 10)   /* bytes of taps, at most: scratch of separable layers stays below 1 MiB */
@@ -102,7 +103,7 @@ static int choose_path(const dsc_problem *p, const dsc_extent *e)
     if (!FEW_TILES && columns && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
         return IN_PLACE;
     if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
-        packs && p->channels >= LANES / 4)
+        packs && (p->channels >= LANES / 4 || kernel_volume(e) <= FEW_TAPS))
         return INTERLEAVED;
     return multiplies(p) ? MULTIPLIED : STRIPS;
 }

@@ -113,27 +113,29 @@ static dsc_int columns_before_line(const plane_region *r, const real *y)
     return (line - (dsc_int)((uintptr_t)y % LINE_BYTES / sizeof(real))) % line;
 }
 
-/* The tile of a region's columns from `next` on, of overlapping vectors if there are as many: its function. */
-static tile_function set_overlapping(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, dsc_int next,
-                                     bool deep)
+/* The tile of a region's columns from `next` on, of overlapping vectors if there are as many: its function. NULL: others do better
+ * with the whole row. */
+static tile_function set_overlapping(const plane_region *r, const plane_source *s, depthwise_tile *t, int rolling, int kind,
+                                     dsc_int next)
 {
     const dsc_int left = r->columns - next, begin = r->column - r->e->low[2];
     const bool three = rolling == ROLLING_3_3, known = rolling != ROLLING_1 && rolling != ROLLING_3 && rolling != ROLLING_4;
     const bool single = next > 0 && left <= LANES && known;   /* where a tile of one vector knows its columns */
-    const dsc_int vectors = vectors_overlapping(deep, left);
+    const dsc_int vectors = vectors_overlapping(kind, left);
     dsc_int done = single ? next : at_most(next, at_least(r->columns - vectors * LANES, 0));
     t->width = at_most(r->columns - done, vectors * LANES), t->second = t->width - LANES;
     set_columns(r, t, begin + done, true);
     const bool masked = needs_mask(r, s, begin + done, vectors), apart = !single && borders_apart(t, r->e->kernel[2], vectors);
     const bool own = masked || t->second < (vectors - 1) * LANES || !three;   /* others know no better tile without masks */
+    if (!apart && next == 0 && TILE_VECTORS == 4)   /* tiles of as many vectors have masks for all */
+        return NULL;
     if (!(apart && own) && (single || !three)) {
         done = next, t->width = at_most(left, LANES);
         set_columns(r, t, begin + done, true);
     }
     t->x = t->x + done, t->y = t->y + done;
     look_ahead(r, t, done, 1);
-    return apart && own ? overlapping_function(t->kernel_rows, r->e->kernel[2], deep, vectors)
-                        : rolling_table[rolling][!single && three][masked];
+    return apart && own ? overlapping_function(kind, vectors) : rolling_table[rolling][!single && three][masked];
 }
 
 /* All columns of a region one vector after the other, if there is a tile for its taps. */
@@ -156,13 +158,17 @@ static bool run_overlapping(const plane_region *r, const plane_source *s, depthw
 {
     const dsc_int *kernel = r->e->kernel;
     const bool flat = t->depth_first == 0 && t->depth_last == 1, deep = !flat && kernel[0] <= DEEP_TAPS;
-    const bool plain = t->summands == 1 && !halves(rolling);
-    const bool overlaps = plain && (flat || deep) && overlapping_function(t->kernel_rows, kernel[2], deep, 2);
-    if (!overlaps || t->turn || !t->finite || r->columns <= LANES || !rolls_densely(t, t->kernel_rows))
+    const bool plain = t->summands == 1 && !halves(rolling) && (flat || deep);
+    const int kind = plain ? overlapping_kind(t->kernel_rows, kernel[2], deep) : NOT_OVERLAPPING;
+    const bool better = overlaps_vectors(kind, divide_up(r->columns, LANES));
+    if (!better || t->turn || !t->finite || !rolls_densely(t, t->kernel_rows))
         return false;
     for (dsc_int next = 0; next < r->columns; next = (t->y - y) + t->width) {
         t->x = x, t->y = y;
-        set_overlapping(r, s, t, rolling, next, deep)(t);
+        const tile_function tile = set_overlapping(r, s, t, rolling, kind, next);
+        if (!tile)
+            return false;
+        tile(t);
     }
     return true;
 }
@@ -187,6 +193,8 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
             vectors = 1;
         else if (masked && vectors > 2)
             vectors = at_least(at_most(vectors, (e->in[2] - start - reach) / LANES + 1), 2);
+        if (!complex && !are_apart(t))
+            vectors = vectors_rolling(rolling, vectors);
         masked = needs_mask(r, s, start, vectors);
         t->width = at_most(left, vectors * LANES);
         set_columns(r, t, start, masked);
@@ -336,7 +344,7 @@ static void depthwise_in_place(const plane_region *r)
         .row = r->x_step[1], .top = 0,
     };
     t.slice = e->dilation[0] * r->x_step[0];
-    t.finite = NOT_ALL == ZEROS && e->stride[2] == 1 && taps_finite(r);
+    t.finite = (NOT_ALL == ZEROS || r->columns > LANES) && e->stride[2] == 1 && taps_finite(r);
     run_region(r, &s, &t);
 }
 

@@ -280,7 +280,7 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
         roll_plane(&t, k, edges);
 }
 
-/* Whatever is not dense, or has no edges to speak of, is rare enough to share functions of one and two vectors. */
+/* Whatever is not dense, or has no edges to speak of, is rare enough to share functions of one and two vectors, for any columns. */
 #define ANY_VECTORS 2
 #define ROLL_ANY(KH, KW, V) \
     static __attribute__((noinline)) void roll_##KH##_##KW##_##V##_any(const depthwise_tile *t) \
@@ -293,9 +293,15 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
     static void name(const depthwise_tile *t) \
     { rolls_densely(t, KH) && (lanes != ZEROS || t->finite) ? name##_dense(t) : any(t); }
 
-#define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V) ROLL_BOTH(KH, KW, V, roll_##KH##_##KW##_##V##_any)
 #if FEW_TILES
-#define ROLL_BOTH(KH, KW, V, any)
+#define ROLLS_ANY(KH)
+#define ROLL(KH, KW, V) ROLL_ANY(KH, KW, V)
+#else
+#define ROLLS_ANY(KH) ROLL_ANY(KH, 0, 1) ROLL_ANY(KH, 0, 2)
+#define ROLL(KH, KW, V) ROLL_BOTH(KH, KW, V, roll_##KH##_0_##V##_any)
+#endif
+
+#if FEW_TILES
 #define ROLL_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_any, roll_##KH##_##KW##_##V##_any}
 #elif defined VECTOR_FREE_MASKS
 #define ROLL_BOTH(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V, any)
@@ -322,25 +328,30 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ROLL_ENTRIES(KH, KW) {ROLL_ENTRY(KH, KW, 1), ROLL_ENTRY(KH, KW, 2)}
 #endif
 
-/* Where square kernels have tiles of their own, what remains is rare. */
+/* Where square kernels have tiles of their own, see depthwise_overlapping.h, what remains is rare: three vectors are two and one. */
 #define ROLL_SHARED(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
 #define SHARED_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}
-#if TILE_VECTORS == 4 || FEW_TILES
-#define ROLLS_FOUR ROLLS(4, 0)
-#define FOUR_ENTRIES ROLL_ENTRIES(4, 0)
-#else
-#define ROLLS_FOUR ROLL(4, 0, 1) ROLL_ANY(4, 0, 2) ROLL_SHARED(4, 0, 2, roll_4_0_2_any)
-#define FOUR_ENTRIES {ROLL_ENTRY(4, 0, 1), SHARED_ENTRY(4, 0, 2)}
-#endif
 #if TILE_VECTORS == 4
+#define ROLLS_LARGE(KH) ROLL(KH, 0, 1) ROLL(KH, 0, 2) ROLL_WIDE(KH, 0, 4)
+#define LARGE_ENTRIES(KH) {ROLL_ENTRY(KH, 0, 1), ROLL_ENTRY(KH, 0, 2), {NULL}, WIDE_ENTRY(KH, 0, 4)}
+#elif FEW_TILES
 #define ROLLS_LARGE(KH) ROLLS(KH, 0)
 #define LARGE_ENTRIES(KH) ROLL_ENTRIES(KH, 0)
 #else
-#define ROLLS_LARGE(KH) ROLL_ANY(KH, 0, 1) ROLL_ANY(KH, 0, 2)
+#define ROLLS_LARGE(KH)
 #define LARGE_ENTRIES(KH) \
     {{roll_##KH##_0_1_any, roll_##KH##_0_1_any}, {roll_##KH##_0_2_any, roll_##KH##_0_2_any}}
 #endif
+#if TILE_VECTORS == 4 || FEW_TILES
+#define ROLLS_FOUR ROLLS_LARGE(4)
+#define FOUR_ENTRIES LARGE_ENTRIES(4)
+#else
+#define ROLLS_FOUR ROLL(4, 0, 1) ROLL_SHARED(4, 0, 2, roll_4_0_2_any)
+#define FOUR_ENTRIES {ROLL_ENTRY(4, 0, 1), SHARED_ENTRY(4, 0, 2)}
+#endif
 
+PLAIN_WIDE
+PLAIN_LOOPS
 #if FEW_TILES || TILE_VECTORS < 4
 static const tile_function roll_past = NULL;
 #else
@@ -349,18 +360,22 @@ static __attribute__((noinline)) void roll_past(const depthwise_tile *t)
     roll_densely(t, (roll_kind){.rows = 3, .columns = 3, .vectors = TILE_VECTORS, .masked = LEFT_OUT, .past = 1});
 }
 #endif
-ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0) ROLLS_FOUR ROLLS_LARGE(5) ROLLS_LARGE(7)
+ROLLS_ANY(1) ROLLS_ANY(2) ROLLS_ANY(3) ROLLS_ANY(4) ROLLS_ANY(5) ROLLS_ANY(7)
+ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0)
+USUAL_LOOPS
+ROLLS_FOUR ROLLS_LARGE(5) ROLLS_LARGE(7)
 /* Large square kernels, whole rows of taps unrolled: one vector, where tiles of two do not overlap. Others of so many rows are rare. */
 #if FEW_TILES
 #define ROLL_SQUARE(K)
 #define SQUARE_ENTRIES(K) LARGE_ENTRIES(K)
 #elif TILE_VECTORS == 4
 #define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any)
-#define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), ROLL_ENTRY(K, 0, 2), WIDE_ENTRY(K, 0, 3), WIDE_ENTRY(K, 0, 4)}
+#define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), ROLL_ENTRY(K, 0, 2), {NULL}, WIDE_ENTRY(K, 0, 4)}
 #else
 #define ROLL_SQUARE(K) ROLL_SHARED(K, K, 1, roll_##K##_0_1_any)
 #define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), {roll_##K##_0_2_any, roll_##K##_0_2_any}}
 #endif
 ROLL_SQUARE(5) ROLL_SQUARE(7)
+USUAL_WIDE
 
 #endif

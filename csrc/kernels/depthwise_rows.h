@@ -7,9 +7,10 @@
 
 #include "depthwise_tile.h"
 
-#define ROW_TILES (!FEW_TILES && VECTOR_REGISTERS < 32)
+#define ROW_TILES (!FEW_TILES)
 #define ROW_VECTORS 4
 #define ROW_TAPS 32   /* column taps, at most */
+#define RUN_BYTES (8 << 10)   /* a plane of one tap that is worth being one run, where registers are many */
 
 /* Columns [begin, end) of a row, and the column taps [first, last) that they meet. */
 typedef struct { dsc_int begin, end, first, last; } row_segment;
@@ -87,6 +88,16 @@ static void rows_tile(const depthwise_tile *tile)
                 convolve_segment(&t, &s, x, t.y + row * t.y_row);
             }
         }
+}
+
+/* Are axes worth being one, see dsc_merge_axes? With many registers the rows of kernels of several row taps roll as fast. */
+static bool merges_axes(const dsc_problem *p)
+{
+    const dsc_extent *e = &p->e;
+    const double plane = (double)e->in[1] * (double)e->in[2];
+    if (!ROW_TILES || VECTOR_REGISTERS < 32)
+        return ROW_TILES;
+    return e->kernel[1] == 1 && e->kernel[2] == 1 && (e->kernel[0] > 1 ? plane >= LANES : plane * sizeof(real) >= RUN_BYTES);
 }
 
 /* Is it for these taps, in place? */

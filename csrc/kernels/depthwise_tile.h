@@ -263,24 +263,31 @@ typedef void (*tile_function)(const depthwise_tile *);
 #if FEW_TILES
 #define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2)
 #define ENTRIES(kind, R) {tile_##kind##_##R##_1, NULL}, {tile_##kind##_##R##_2, NULL}
+#elif defined VECTOR_FREE_MASKS   /* but for the largest tiles, below */
+#define TILES(kind, R) TILE_MASKED(kind, R, 1) TILE_MASKED(kind, R, 2)
+#define ENTRIES(kind, R) \
+    {tile_##kind##_##R##_1_masked, tile_##kind##_##R##_1_masked}, {tile_##kind##_##R##_2_masked, tile_##kind##_##R##_2_masked}
 #else
 #define TILES(kind, R) TILE(kind, R, 1) TILE(kind, R, 2) TILE_MASKED(kind, R, 1) TILE_MASKED(kind, R, 2)
 #define ENTRIES(kind, R) \
     {tile_##kind##_##R##_1, tile_##kind##_##R##_1_masked}, {tile_##kind##_##R##_2, tile_##kind##_##R##_2_masked}
 #endif
 
+PLAIN_LOOPS
 TILES(SHARED, 4)
 PLAIN_ADDRESSES   /* smaller and as fast; for four shared rows a little slower */
 TILES(SHARED, 2) TILES(UNSHARED, 4) TILES(UNSHARED, 1) TILE(UNSHARED, 1, 4) TILE(UNSHARED, 1, 8)
 USUAL_ADDRESSES
 #if TILE_VECTORS == 4
-TILE(SHARED, 4, 4) TILE(SHARED, 2, 4) TILE(UNSHARED, 4, 4)
+TILE(SHARED, 4, 4) TILE(UNSHARED, 4, 4)
+#define tile_SHARED_2_4 tile_SHARED_2_4_masked
 TILE_MASKED(SHARED, 4, 4) TILE_MASKED(SHARED, 2, 4)
 #define tile_UNSHARED_4_4_masked NULL
 #define ENTRIES_MORE(kind, R) {ENTRIES(kind, R), {tile_##kind##_##R##_4, tile_##kind##_##R##_4_masked}}
 #else
 #define ENTRIES_MORE(kind, R) {ENTRIES(kind, R)}
 #endif
+USUAL_LOOPS
 
 /* [kind][log2 rows][log2 vectors][masked]; single rows are never shared, and two rows always. */
 static const tile_function tile_table[2][3][4][2] = {

@@ -6,20 +6,25 @@
 
 #define FINITE_SINGLY 5   /* taps that are sooner looked at one by one */
 
-/* Taps `step` apart. Their exponents are compared as integers, many at a time: this is done for every plane of a call. */
+/* Negative lanes: exponents of infinity or NaN, which overflow. As integers, for comparing would raise a flag for NaN. */
+INLINE ivec not_finite(vec v)
+{
+    return ((ivec)v & (ivec)v_spread((real)INFINITY)) + v_ispread((lane)1 << REAL_MANTISSA);
+}
+
+/* Taps `step` apart, many at a time: this is done for every plane of a call. */
 static bool row_finite(const real *taps, dsc_int step, dsc_int count)
 {
-    const real infinity = (real)INFINITY;
     dsc_int i = 0;
     if (!FEW_TILES && step == 1 && count > FINITE_SINGLY) {
-        const ivec exponent = (ivec)v_spread(infinity);
         ivec found = v_ispread(0);
-        for (; i < count; i += LANES)
-            found |= ((ivec)v_load_masked(taps + i, v_mask(0, count - i)) & exponent) == exponent;
+        for (; i + LANES <= count; i += LANES)
+            found |= not_finite(v_load(taps + i));
+        found |= not_finite(v_load_masked(taps + i, v_mask(0, count - i)));
         lane any = 0;
         for (int l = 0; l < LANES; ++l)
             any |= found[l];
-        return !any;
+        return any >= 0;
     }
     while (i < count && isfinite(taps[i * step]))
         ++i;
