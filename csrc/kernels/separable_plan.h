@@ -7,7 +7,8 @@
 #include "unfold.h"
 
 #define MIXING_MOST 1024   /* channels that one pass sums over; more are summed in fixed blocks of this */
-#define PIXELS_MOST 1024   /* in a tile */
+#define PIXELS_MOST 1024   /* in a tile, ... */
+#define ROWS_OF_TILE 16    /* ... or so many rows of them: of fewer, each input row would be read again and again */
 #define ONCE_BYTES (512 << 10)   /* a panel that is read but once, at most: scratch stays below 1 MiB */
 #define GROUP_BLOCKS 8     /* of columns that are multiplied together, at most */
 #define SETS_BYTES 65536   /* addresses so far apart share a set of the second-level cache ... */
@@ -234,8 +235,8 @@ static bool in_stages(const dsc_problem *p)
     const bool planar = is_native(p) && p->parts == 1 && p->taps.data && !channels_dense(p) && p->y.step[2] == 1;
     const bool fits = mixed_channels(p) > 0 && mixed_channels(p) <= at_most(p->outputs, MIXING_MOST);
     const double bytes = output_volume(&p->e) * (double)mixed_channels(p) * sizeof(real);
-    const int panels = p->e.dilation[1] > 1 ? STAGED_DILATED : STAGED;
-    return MIX_STAGES && planar && fits && bytes >= panels * (double)dsc_panel_bytes();
+    const bool dilated = p->e.dilation[1] > 1;
+    return (MIX_STAGES || dilated) && planar && fits && bytes >= (dilated ? STAGED_DILATED : STAGED) * (double)dsc_panel_bytes();
 }
 
 /* May these weights be packed? Converted tiles read them in other ways. */
@@ -264,7 +265,8 @@ static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent e = reading_extent(p);
     const dsc_int block = at_most(mixed_channels(p), MIXING_MOST);
-    dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), PIXELS_MOST);
+    const dsc_int most = is_pointwise(p) ? PIXELS_MOST : at_least(PIXELS_MOST, ROWS_OF_TILE * e.out[2]);
+    dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), most);
     *plan = (dsc_plan){.mixing_block = block};
     plan_outputs(p, plan);
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
