@@ -261,12 +261,19 @@ static size_t packed_once(const dsc_problem *p, const dsc_plan *plan)
     return plan->scratch + bytes <= SCRATCH_BYTES ? bytes : 0;
 }
 
+/* Pixels of a tile, of whose panel so many summands are part. */
+static dsc_int pixels_of_tile(const dsc_problem *p, const dsc_extent *e, dsc_int block)
+{
+    const dsc_int room = (dsc_int)(dsc_panel_bytes() / sizeof(real)), pitch = pixels_in_panel(p) ? panel_step(block) : block;
+    const dsc_int rows = is_pointwise(p) ? 0 : at_most(ROWS_OF_TILE * e->out[2], room / at_least(pitch, 1));
+    return at_most(room / at_least(block, 1), at_least(PIXELS_MOST, rows));
+}
+
 static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent e = reading_extent(p);
     const dsc_int block = at_most(mixed_channels(p), MIXING_MOST);
-    const dsc_int most = is_pointwise(p) ? PIXELS_MOST : at_least(PIXELS_MOST, ROWS_OF_TILE * e.out[2]);
-    dsc_int pixels = at_most((dsc_int)(dsc_panel_bytes() / sizeof(real)) / at_least(block, 1), most);
+    dsc_int pixels = pixels_of_tile(p, &e, block);
     *plan = (dsc_plan){.mixing_block = block};
     plan_outputs(p, plan);
     pixels /= at_most(stride_of_phases(p, 1), PIXELS_MOST) * at_most(stride_of_phases(p, 2), PIXELS_MOST);
