@@ -242,6 +242,12 @@ static bool complex_in_pairs(const dsc_extent *e)
     return e->stride[2] <= MARCH_SHARING && (e->kernel[2] == 0 || march_of(e) >= 0);
 }
 
+/* Rows that are computed together. */
+static dsc_int rows_of_channels(const dsc_extent *e, int parts)
+{
+    return march_of(e) < 0 ? 1 : rows_together(e, parts);
+}
+
 /* Are column taps added one after the other, of each those of all depths and rows? */
 static bool columns_first(const dsc_extent *e)
 {

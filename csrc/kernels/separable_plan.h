@@ -63,12 +63,22 @@ static panel_shape shape_panel(const dsc_problem *p, dsc_int rows, dsc_int colum
     return s;
 }
 
-/* Elements between panel rows (planar) or pixels (interleaved): with room for one vector past the end, and off the
- * powers of two whose rows would share cache sets. */
+/* Off the powers of two whose rows would share cache sets. */
+static dsc_int off_powers(dsc_int step)
+{
+    return step * (dsc_int)sizeof(real) % 512 == 0 ? step + LANES : step;
+}
+
+/* Elements between panel rows (planar): with room for one vector past the end. */
 static dsc_int panel_step(dsc_int total)
 {
-    dsc_int step = round_up(total, LANES) + LANES;
-    return step * (dsc_int)sizeof(real) % 512 == 0 ? step + LANES : step;
+    return off_powers(round_up(total, LANES) + LANES);
+}
+
+/* Elements between pixels of a panel (interleaved). */
+static dsc_int pixel_step(dsc_int depth)
+{
+    return off_powers(round_up(depth, LANES));
 }
 
 /* Columns that are copied and multiplied together. A channel, of x or of y, is a page of its own: the fewer visits, the
@@ -100,8 +110,9 @@ static dsc_int even_rows(const dsc_problem *p, const dsc_extent *e, dsc_int plan
 static void cut_rows(const dsc_problem *p, const dsc_extent *e, dsc_plan *plan, dsc_int planes, dsc_int pixels)
 {
     const dsc_int bands = divide_up(e->out[1], at_least(pixels / e->out[2], 1)), rows = divide_up(e->out[1], bands);
+    const dsc_int together = p->taps.data && channels_dense(p) ? rows_of_channels(e, p->parts) : TILE_ROWS;
     plan->column_width = e->out[2];
-    plan->band_rows = bands > 2 && rows > TILE_ROWS ? rows - rows % TILE_ROWS : rows;
+    plan->band_rows = bands > 2 && rows > together ? rows - rows % together : rows;
     if (p->threads > 1)
         plan->band_rows = even_rows(p, e, planes, rows);
     /* As many as the vectors hold that are needed anyway. */
@@ -264,8 +275,8 @@ static size_t packed_once(const dsc_problem *p, const dsc_plan *plan)
 /* Pixels of a tile, of whose panel so many summands are part. */
 static dsc_int pixels_of_tile(const dsc_problem *p, const dsc_extent *e, dsc_int block)
 {
-    const dsc_int room = (dsc_int)(dsc_panel_bytes() / sizeof(real)), pitch = pixels_in_panel(p) ? panel_step(block) : block;
-    const dsc_int rows = is_pointwise(p) ? 0 : at_most(ROWS_OF_TILE * e->out[2], room / at_least(pitch, 1));
+    const dsc_int room = (dsc_int)(dsc_panel_bytes() / sizeof(real)), pitch = pixels_in_panel(p) ? pixel_step(block) : block;
+    const dsc_int rows = is_pointwise(p) || e->out[1] == 1 ? 0 : at_most(ROWS_OF_TILE * e->out[2], room / at_least(pitch, 1));
     return at_most(room / at_least(block, 1), at_least(PIXELS_MOST, rows));
 }
 
@@ -288,7 +299,7 @@ static void plan_one_residue(const dsc_problem *p, dsc_plan *plan)
         plan_reading(p, &e, plan);
     set_tiles(p, plan);
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
-    dsc_int panel = is_pointwise(p) ? 0 : pixels_in_panel(p) ? s.total * panel_step(block) : block * panel_step(s.total);
+    dsc_int panel = is_pointwise(p) ? 0 : pixels_in_panel(p) ? s.total * pixel_step(block) + LANES : block * panel_step(s.total);
     plan->scratch += (size_t)panel * sizeof(real) + mixing_bytes(block);
     plan->items = p->batch * plan->groups * p->e.out[0] * plan->bands * plan->columns;
     plan->work = output_volume(&p->e) * (double)p->batch * (double)mixed_channels(p) *
@@ -327,14 +338,14 @@ static separable_scratch lay_out(const dsc_problem *p, const dsc_plan *plan, voi
 {
     panel_shape s = shape_panel(p, plan->band_rows, plan->column_width);
     separable_scratch scratch = {.bias = aligned(memory)};
-    scratch.step = panel_step(pixels_in_panel(p) ? plan->mixing_block : s.total);
+    scratch.step = pixels_in_panel(p) ? pixel_step(plan->mixing_block) : panel_step(s.total);
     dsc_int columns = group_columns(plan->mixing_block);
     scratch.square = scratch.bias + columns;
     scratch.group = scratch.square + SQUARE_REALS;
     scratch.panel = aligned(scratch.group + plan->mixing_block * columns);
     scratch.strips = scratch.panel;
     if (!is_pointwise(p))
-        scratch.strips = aligned(scratch.panel + scratch.step * (pixels_in_panel(p) ? s.total : plan->mixing_block));
+        scratch.strips = aligned(scratch.panel + scratch.step * (pixels_in_panel(p) ? s.total : plan->mixing_block) + LANES);
     if (plan->path == INTERLEAVED && !is_pointwise(p))
         scratch.packed = no_channels(p, 0, scratch.strips);
     else if (plan->path == MULTIPLIED && !is_pointwise(p))
