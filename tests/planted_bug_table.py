@@ -386,6 +386,13 @@ BUGS = [
     ),
     Bug("depth and band swapped", "kernels/walk.h", "c.depth = item % c.depths", "c.depth = item % c.bands"),
     Bug(
+        "a single output is said to read no more than two",
+        "kernels/converted_region.h",
+        "return at_least(at_most(axis_span(e, axis, outputs), 2 * in), e->kernel[axis]);",
+        "return at_most(axis_span(e, axis, outputs), 2 * in);",
+        check="tests/test_converted.py",
+    ),
+    Bug(
         "the last of overlapping vectors reads on",
         "kernels/depthwise_edges.h",
         "else if (v == k.vectors - 1 && column > (k.columns - 1) / 2)",

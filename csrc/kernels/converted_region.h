@@ -18,7 +18,7 @@ static dsc_int axis_span(const dsc_extent *e, int axis, dsc_int outputs)
     return (outputs - 1) * e->stride[axis] + (e->kernel[axis] - 1) * e->dilation[axis] + 1;
 }
 
-/* Most elements that they amount to. A single output reads as many as it has taps, however far apart. */
+/* Most elements that they, or fewer outputs, amount to. A single one reads as many as it has taps, however far apart. */
 static dsc_int axis_reading(const dsc_extent *e, int axis, dsc_int outputs)
 {
     const dsc_int in = e->in[axis], stride = e->stride[axis];
@@ -26,7 +26,9 @@ static dsc_int axis_reading(const dsc_extent *e, int axis, dsc_int outputs)
         return outputs >= e->out[axis] ? in : at_most((axis_span(e, axis, 1) + outputs - 1) / stride + 2, in);
     if (outputs == 1)
         return e->kernel[axis];
-    return at_most(axis_span(e, axis, outputs), e->mode == DSC_ZEROS ? in : 2 * in);
+    if (e->mode == DSC_ZEROS)
+        return at_most(axis_span(e, axis, outputs), in);
+    return at_least(at_most(axis_span(e, axis, outputs), 2 * in), e->kernel[axis]);
 }
 
 static axis_region transposed_axis(const dsc_extent *e, int axis, dsc_int output, dsc_int outputs)
