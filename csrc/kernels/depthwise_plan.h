@@ -13,7 +13,7 @@
 #define STRIP_BYTES_MOST (256 << 10)  /* more is left to the element-wise path */
 #define PACKED_BYTES_MOST (512 << 10)
 #define ITEM_WORK (1 << 21)           /* multiply-adds in one item: some 0.1 ms, between two looks for an interrupt */
-#define PLANES_BYTES (VECTOR_REGISTERS >= 32 ? 12 << 10 : 128 << 10)   /* input of planes that go through a tile together */
+#define PLANES_BYTES (128 << 10)      /* input of planes that go through a tile together */
 #define PLANES_DILATED 8              /* rows of a dilated tile lie pages apart: no more planes than have entries in the TLB */
 #define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
 #define FOLD_ROWS 16                  /* a piece of a padded plane */

@@ -364,6 +364,7 @@ ROLLS_ANY(1) ROLLS_ANY(2) ROLLS_ANY(3) ROLLS_ANY(4) ROLLS_ANY(5) ROLLS_ANY(7)
 ROLLS(1, 1) ROLLS(1, 0) ROLLS(2, 2) ROLLS(2, 0) ROLLS(3, 3) ROLLS(3, 0)
 USUAL_LOOPS
 ROLLS_FOUR ROLLS_LARGE(5) ROLLS_LARGE(7)
+USUAL_WIDE
 /* Large square kernels, whole rows of taps unrolled: one vector, where tiles of two do not overlap. Others of so many rows are rare. */
 #if FEW_TILES
 #define ROLL_SQUARE(K)
@@ -376,6 +377,5 @@ ROLLS_FOUR ROLLS_LARGE(5) ROLLS_LARGE(7)
 #define SQUARE_ENTRIES(K) {SHARED_ENTRY(K, K, 1), {roll_##K##_0_2_any, roll_##K##_0_2_any}}
 #endif
 ROLL_SQUARE(5) ROLL_SQUARE(7)
-USUAL_WIDE
 
 #endif
