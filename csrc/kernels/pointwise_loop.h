@@ -12,7 +12,8 @@
 #define MIX_ROWS_FOUR 6
 #define MIX_PACKED 1          /* see pointwise_packed.h: as rows, blocks of LANES outputs */
 #define MIX_PACKS_FROM PTRDIFF_MAX
-#define MIX_RUNS 0
+#define MIX_RUNS 0            /* but for the largest blocks: where a run is one block, the loop over them costs a tenth */
+#define MIX_BLOCKS 0
 #define MIX_WINDOWS 0
 #define MIX_TURN 1
 #define MIX_STAGES 0          /* but where rows are dilated: to copy columns costs more than reading rows for two tiles */
@@ -26,7 +27,8 @@
 #define MIX_PACKS_FROM 96     /* outputs: reading columns from many pages costs more than to copy them first */
 #define MIX_STAGES 1          /* see in_stages: columns are copied before they are read anyway */
 #define MIX_TURN 2            /* summands that a turn of the loop adds, where they lie one after the other; four: 0.94 */
-#define MIX_RUNS 1            /* whole blocks of the same rows are computed in one call */
+#define MIX_RUNS 1            /* blocks of the same rows are computed in one call */
+#define MIX_BLOCKS 1          /* channels last: as many blocks of outputs as a group holds go through the same pixels together */
 #define MIX_WINDOWS (VECTOR_BYTES >= 32)   /* of a standard convolution, one after the other */
 #define MIX_AHEAD 0           /* with two short vectors a row, instructions are the bound on some processors */
 #endif
@@ -57,8 +59,8 @@ typedef struct {
     const epilogue *clamp;        /* of the results, or NULL */
     const real *rest;             /* see mixing_tile */
     real *rest_sums;              /* [column after the block][row] */
-    const char *ahead;            /* asked for, and `ahead_step` bytes on with every k */
-    dsc_int ahead_step;
+    const char *ahead;            /* asked for, and `ahead_step` bytes on with every k, ... */
+    dsc_int ahead_step, ahead_run;   /* ... `ahead_run` with every block of a run */
 } mixing_core;
 
 #if MIX_AHEAD
@@ -148,10 +150,10 @@ INLINE void clamp_sums(const epilogue *clamp, const int R, const int V, vec sums
 /* Where the loop over summands is, and its steps, in bytes and elements of b. */
 typedef struct { row_addresses a; const real *b; const char *ahead; dsc_int row, step, b_step, ahead_step; } mixing_place;
 
-INLINE mixing_place start_summands(const mixing_core *t, const int R, const real *b)
+INLINE mixing_place start_summands(const mixing_core *t, const int R, const real *b, const char *ahead)
 {
     const dsc_int row = t->a_row * (dsc_int)sizeof(real);
-    return (mixing_place){addresses_of(t->a, R, row), b, t->ahead, row, t->a_step * (dsc_int)sizeof(real), t->b_step,
+    return (mixing_place){addresses_of(t->a, R, row), b, ahead, row, t->a_step * (dsc_int)sizeof(real), t->b_step,
                           t->ahead_step};
 }
 
@@ -277,7 +279,7 @@ INLINE void store_block(const mixing_core *t, const int R, const int V, dsc_int 
 {
     real *to = t->to + column;
     const dsc_int to_row = t->to_row, next_row = t->next_row;
-    const real *next = t->next;
+    const real *next = t->next + column;
     UNROLL
     for (int r = 0; r < R; ++r) {
         UNROLL
@@ -290,11 +292,11 @@ INLINE void store_block(const mixing_core *t, const int R, const int V, dsc_int 
 }
 
 /* A block of R rows of V vectors of columns, and Q columns more (then R is MIX_ROWS). */
-INLINE void mix_run(const mixing_core *t, const int R, const int V, const int Q, const real *b, dsc_int column)
+INLINE void mix_run(const mixing_core *t, const int R, const int V, const int Q, const real *b, const char *ahead, dsc_int column)
 {
     vec sums[MIX_ROWS][MIX_VECTORS];
     start_sums(t, R, V, column, sums);
-    mixing_place at = start_summands(t, R, b);   /* no earlier: gcc would keep all of it in memory meanwhile */
+    mixing_place at = start_summands(t, R, b, ahead);   /* no earlier: gcc would keep all of it in memory meanwhile */
     if (Q)
         add_with_rest(t, &at, R, V, Q, sums);
     else
@@ -304,21 +306,22 @@ INLINE void mix_run(const mixing_core *t, const int R, const int V, const int Q,
     store_block(t, R, V, column, sums);
 }
 
-/* All blocks of a run: with few summands, to set out for each by itself takes a tenth of the time. */
-INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int Q)
+/* All blocks of a run, if there may be several: with few summands, to set out for each by itself takes a tenth of the time. */
+INLINE void run_mixing(const mixing_core *t, const int R, const int V, const int Q, const int several)
 {
-    if (!MIX_RUNS) {
-        mix_run(t, R, V, Q, t->b, 0);
+    const real *b = t->b;
+    const char *ahead = t->ahead;
+    if (!several) {
+        mix_run(t, R, V, Q, b, ahead, 0);
         return;
     }
-    const real *b = t->b;
-    for (dsc_int run = 0; run < t->runs; ++run, b += t->next_b)
-        mix_run(t, R, V, Q, b, run * V * LANES);
+    for (dsc_int run = 0; run < t->runs; ++run, b += t->next_b, ahead += MIX_AHEAD ? t->ahead_run : 0)
+        mix_run(t, R, V, Q, b, MIX_AHEAD ? ahead : t->ahead, run * V * LANES);
 }
 
 typedef void (*mixing_function)(const mixing_core *);
 
-#define MIX(R, V) static void mix_##R##_##V(const mixing_core *t) { run_mixing(t, R, V, 0); }
+#define MIX(R, V) static void mix_##R##_##V(const mixing_core *t) { run_mixing(t, R, V, 0, MIX_RUNS); }
 #if MIX_VECTORS == 4
 #define MIXES(R) MIX(R, 1) MIX(R, 2) MIX(R, 3)
 #define MIX_ENTRIES(R) {mix_##R##_1, mix_##R##_2, mix_##R##_3, mix_##R##_4}
@@ -342,8 +345,14 @@ static const mixing_function mixing_table[MIX_ROWS][MIX_VECTORS] = {
 #endif
 };
 
+#if MIX_RUNS
+#define mix_largest mixing_table[MIX_ROWS - 1][MIX_VECTORS_USUAL - 1]
+#else
+static void mix_largest(const mixing_core *t) { run_mixing(t, MIX_ROWS, MIX_VECTORS_USUAL, 0, 1); }
+#endif
+
 #if MIX_RESTS
-#define MIX_REST(V, Q) static void mix_rest_##V##_##Q(const mixing_core *t) { run_mixing(t, MIX_ROWS, V, Q); }
+#define MIX_REST(V, Q) static void mix_rest_##V##_##Q(const mixing_core *t) { run_mixing(t, MIX_ROWS, V, Q, 0); }
 MIX_REST(2, 1) MIX_REST(2, 2) MIX_REST(2, 4)
 MIX_REST(3, 1) MIX_REST(3, 2) MIX_REST(3, 4)
 

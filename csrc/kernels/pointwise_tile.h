@@ -145,7 +145,7 @@ static void mix_block(const mixing_tile *t, mixing_core *core, const mixing_bloc
         mix_core_and_rest(t, core, b);
     else
 #endif
-        mixing_table[b->rows - 1][b->vectors - 1](core);
+        (b->runs > 1 && !MIX_RUNS ? mix_largest : mixing_table[b->rows - 1][b->vectors - 1])(core);
     if (!direct)
         store_mixed(t, b, spare);
 }
@@ -194,11 +194,25 @@ static coming_share share_of_coming(const mixing_tile *t, dsc_int blocks)
     return s;
 }
 
-static void announce_coming(const mixing_tile *t, mixing_core *core, coming_share *s)
+static void announce_coming(const mixing_tile *t, mixing_core *core, dsc_int runs, coming_share *s)
 {
     core->ahead = (const char *)(s->row + s->at), core->ahead_step = s->step;
-    for (s->at += s->share; s->at >= t->coming_count; s->at -= t->coming_count)
+    core->ahead_run = s->share * (dsc_int)sizeof(real);
+    for (s->at += runs * s->share; s->at >= t->coming_count; s->at -= t->coming_count)
         s->row += t->coming_row;
+}
+
+/* Blocks that are as wide as this one, whole and with no pixel beside them, one after the other: this one and those that follow. */
+static dsc_int blocks_alike(const mixing_tile *t, const mixing_block *b)
+{
+    const dsc_int left = t->width - b->column, whole = left / b->width, vectors = divide_up(left, LANES);
+    if (!is_direct(t, b) || whole <= 1 || MIX_RUNS)
+        return is_direct(t, b) ? whole : 1;
+    if (b->rows < MIX_ROWS || b->vectors != MIX_VECTORS_USUAL)
+        return 1;
+    /* One vector more than whole blocks: the last two share them, see block_vectors. */
+    const dsc_int alike = vectors / MIX_VECTORS_USUAL - (vectors % MIX_VECTORS_USUAL == 1);
+    return at_least(at_most(alike, whole - (t->rests > 0 && whole * b->width == left)), 1);
 }
 
 /* Rows of a block, at most. Packed ones are whole shares of LANES. */
@@ -233,11 +247,11 @@ static void mix(const mixing_tile *t, dsc_int rows)
             b.width = at_most(t->width - b.column, b.vectors * LANES);
             b.rests = b.column + b.width == t->width && b.rows == MIX_ROWS ? t->rests : 0;
             b.y = t->y + b.row * t->y_row + b.column * t->y_column;
-            b.runs = MIX_RUNS && is_direct(t, &b) ? (t->width - b.column) / b.width : 1;
+            b.runs = b.rests ? 1 : blocks_alike(t, &b);
             core.next = b.column + b.width < t->width ? b.y + b.width * t->y_column
                         : i + 1 < blocks ? t->y + (b.row + b.rows) * t->y_row : t->y + t->width * t->y_column;
             if (coming.row)
-                announce_coming(t, &core, &coming);
+                announce_coming(t, &core, b.runs, &coming);
             mix_block(t, &core, &b);
         }
     }

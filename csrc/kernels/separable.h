@@ -256,7 +256,7 @@ static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_t
     dsc_int lines = flat ? 1 : t->rows, pixels = flat ? t->rows * t->columns : t->columns;
     m.y_row = p->y.step[2], m.y_column = p->y.channel;
     for (dsc_int o = 0; o < p->outputs && !dsc_stopped(p); o += m.width) {
-        start_outputs(p, t->image, first, o, MIX_RUNS ? group_columns(m.depth) : 0, &m, scratch);
+        start_outputs(p, t->image, first, o, MIX_BLOCKS ? group_columns(m.depth) : 0, &m, scratch);
         for (dsc_int i = 0; i < lines; ++i) {
             m.a = a + i * a_line;
             m.y = (real *)place_of(p, t, i, 0) + o * p->y.channel;
