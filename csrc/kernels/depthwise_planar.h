@@ -193,7 +193,9 @@ static void run_rolling(const plane_region *r, const plane_source *s, depthwise_
             vectors = 1;
         else if (masked && vectors > 2)
             vectors = at_least(at_most(vectors, (e->in[2] - start - reach) / LANES + 1), 2);
-        if (!complex && !are_apart(t))
+        if (complex && vectors == 3)   /* two and one */
+            vectors = 2;
+        else if (!complex && !are_apart(t))
             vectors = vectors_rolling(rolling, vectors);
         masked = needs_mask(r, s, start, vectors);
         t->width = at_most(left, vectors * LANES);

@@ -36,7 +36,7 @@ static tile_function complex_tile(const depthwise_tile *t, bool square, dsc_int 
 COMPLEX_TILES(3) COMPLEX_TILES(5) COMPLEX_TILES(7)
 COMPLEX_DENSE(1) COMPLEX_DENSE(2)
 #if TILE_VECTORS == 4
-COMPLEX_DENSE(3) COMPLEX_DENSE(4)
+COMPLEX_DENSE(4)
 #endif
 
 /* The tile of so many vectors for the rows of this one. */
@@ -45,7 +45,7 @@ static tile_function complex_tile(const depthwise_tile *t, bool square, dsc_int 
     static const tile_function dense[TILE_VECTORS] = {
         COMPLEX_DENSE_ENTRY(1), COMPLEX_DENSE_ENTRY(2),
 #if TILE_VECTORS == 4
-        COMPLEX_DENSE_ENTRY(3), COMPLEX_DENSE_ENTRY(4),
+        NULL, COMPLEX_DENSE_ENTRY(4),
 #endif
     };
     static const tile_function rolling[][ANY_VECTORS] = {
