@@ -2,8 +2,8 @@
  * taps are some channels apart. Taps come as vectors in which the channels take turns; after so many vectors as there are channels,
  * at most, the turns are the same again.
  *
- * The taps of one output are added in the order in which the tiles for many channels add them. Lanes outside are zero: all taps must
- * be finite. */
+ * The taps of one output are added in the order in which the tiles for many channels add them. Lanes outside are zero: all taps
+ * must be finite. */
 #ifndef DSCONV_DEPTHWISE_FEW_CHANNELS_H
 #define DSCONV_DEPTHWISE_FEW_CHANNELS_H
 
@@ -96,7 +96,8 @@ static __attribute__((noinline)) void few_row(const few_run *s, const few_turns 
 static bool has_few_channels(const channel_region *r)
 {
     const dsc_extent *e = r->e;
-    const bool few = r->parts == 1 && r->skip == 0 && r->channels > 0 && r->channels < LANES && 8 * r->channels <= FEW_SHARE * LANES;
+    const bool few = r->parts == 1 && r->skip == 0 && r->channels > 0 && r->channels < LANES &&
+                     8 * r->channels <= FEW_SHARE * LANES;
     const bool dense = r->x_step[2] == r->channels && r->y_column == r->channels && r->columns * r->channels >= LANES;
     const dsc_int *kernel = e->kernel;
     const bool fits = kernel[0] <= FEW_TAPS && kernel[1] <= FEW_TAPS && kernel[2] <= FEW_TAPS &&

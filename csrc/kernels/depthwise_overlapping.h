@@ -66,7 +66,8 @@ static int overlapping_kind(dsc_int rows, dsc_int columns, bool deep)
     }
 }
 
-/* Are such tiles better than others for rows that fill so many vectors? Where registers hold the sums of four, masks are no bound. */
+/* Are such tiles better than others for rows that fill so many vectors? Where registers hold the sums of four, masks are no
+ * bound. */
 static bool overlaps_vectors(int kind, dsc_int vectors)
 {
     if (vectors < OVERLAPPED_LEAST || kind == NOT_OVERLAPPING)

@@ -18,7 +18,7 @@
 #define GROUP_WORK (1 << 17)          /* multiply-adds in a group of small planes */
 #define FOLD_ROWS 16                  /* a piece of a padded plane */
 #define FOLD_COLUMNS 512
-#define FEW_TAPS 64                   /* most of the tile for fewer channels than a vector holds; of the fewest, others go through strips */
+#define FEW_TAPS 64                   /* most of the tile for fewer channels than a vector holds; else strips, if they are very few */
 #define LINE_REALS (LINE_BYTES / (dsc_int)sizeof(real))
 #define MULTIPLIED_REALS ((128 << 10) / (dsc_int)sizeof(real))   /* of inputs, each as often as it has outputs */
 #define MULTIPLIED_BYTES (192 << 10)   /* bytes of taps, at most: scratch of separable layers stays below 1 MiB */

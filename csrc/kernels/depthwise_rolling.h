@@ -328,7 +328,8 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define ROLL_ENTRIES(KH, KW) {ROLL_ENTRY(KH, KW, 1), ROLL_ENTRY(KH, KW, 2)}
 #endif
 
-/* Where square kernels have tiles of their own, see depthwise_overlapping.h, what remains is rare: three vectors are two and one. */
+/* Where square kernels have tiles of their own, see depthwise_overlapping.h, what remains is rare: three vectors are two and
+ * one. */
 #define ROLL_SHARED(KH, KW, V, any) ROLL_EITHER(KH, KW, V, NOT_ALL, roll_##KH##_##KW##_##V##_edges, any)
 #define SHARED_ENTRY(KH, KW, V) {roll_##KH##_##KW##_##V##_edges, roll_##KH##_##KW##_##V##_edges}
 #if TILE_VECTORS == 4
