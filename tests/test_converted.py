@@ -11,7 +11,7 @@ from .exact import check
 @pytest.mark.parametrize("dtype", [np.complex64, np.float16])
 @pytest.mark.parametrize("mode", ["edge", "wrap", "zeros"])
 def test_last_tile_of_one_row(kernel_set, mode, dtype):
-    """A single row of results reads as many rows of a padded axis as there are taps, maybe more than two do."""
+    """A single row of results reads as many rows of a padded axis as there are taps: more than two do."""
     rng = np.random.default_rng(1)
 
     def small(*shape):

@@ -41,7 +41,7 @@ def test_few_channels_of_volumes(kernel_set, channels, kernel):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("channels", range(2, 8))
 def test_few_channels_have_the_bits_of_many(kernel_set, channels, dtype, rng):
-    # three lanes of the widest vectors are too few but for the tile of few channels: strips add in another order
+    # of the widest vectors three lanes are too few but for their own tile: strips add in another order
     strips = kernel_set == "avx512" and dtype == np.float32 and channels < 4
     for size, kernel in itertools.product(SIZES, KERNELS):
         if strips and np.prod(kernel) > 64:

@@ -370,6 +370,18 @@ def test_last_pixels_of_a_plane(kernel_set, channels, dtype):
         _core.set_parallel_threshold(before)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_last_pixels_after_whole_groups(kernel_set, dtype):
+    """Pixels that are copied in groups, of which the last would be one vector and some pixels."""
+    rng = np.random.default_rng(2)
+    w = integers(rng, 17, 600, dtype=dtype)
+    x = integers(rng, 600, 2 * 330, dtype=dtype)
+    every = reference.pointwise_conv1d(x[:, ::2], w)
+    for pixels in range(40, 330):
+        y = ds.pointwise_conv1d(x[:, : 2 * pixels : 2], w)
+        np.testing.assert_array_equal(y, every[:, :pixels], err_msg=str(pixels))
+
+
 def test_last_pixels_of_spread_arrays(kernel_set):
     """Pixels, rows, channels and weights that are not neighbours in memory."""
     rng = np.random.default_rng(9)
