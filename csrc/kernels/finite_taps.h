@@ -6,10 +6,11 @@
 
 #define FINITE_SINGLY 5   /* taps that are sooner looked at one by one */
 
-/* Negative lanes: exponents of infinity or NaN, which overflow. As integers, for comparing would raise a flag for NaN. */
-INLINE ivec not_finite(vec v)
+/* Negative lanes: exponents below that of infinity and NaN. As integers, for comparing would raise a flag for NaN. */
+INLINE ivec lanes_finite(vec v)
 {
-    return ((ivec)v & (ivec)v_spread((real)INFINITY)) + v_ispread((lane)1 << REAL_MANTISSA);
+    const ivec infinity = (ivec)v_spread((real)INFINITY);
+    return ((ivec)v & infinity) - infinity;
 }
 
 /* Taps `step` apart, many at a time: this is done for every plane of a call. */
@@ -17,14 +18,14 @@ static bool row_finite(const real *taps, dsc_int step, dsc_int count)
 {
     dsc_int i = 0;
     if (!FEW_TILES && step == 1 && count > FINITE_SINGLY) {
-        ivec found = v_ispread(0);
+        ivec finite = v_ispread(-1);
         for (; i + LANES <= count; i += LANES)
-            found |= not_finite(v_load(taps + i));
-        found |= not_finite(v_load_masked(taps + i, v_mask(0, count - i)));
-        lane any = 0;
+            finite &= lanes_finite(v_load(taps + i));
+        finite &= lanes_finite(v_load_masked(taps + i, v_mask(0, count - i)));
+        lane all = -1;
         for (int l = 0; l < LANES; ++l)
-            any |= found[l];
-        return any >= 0;
+            all &= finite[l];
+        return all < 0;
     }
     while (i < count && isfinite(taps[i * step]))
         ++i;

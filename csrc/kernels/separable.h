@@ -225,8 +225,8 @@ static void mix_lines(const dsc_problem *p, const output_tile *t, const panel_sh
         for (dsc_int column = 0; column < at_least(width, 1) && !dsc_stopped(p); column += at_least(m.width, 1)) {
             const dsc_int left = width - column;
             m.width = at_most(left, columns);
-            if (rest && left > m.width && left - m.width < 2 * LANES)   /* the last pixels are beside two vectors, at least */
-                m.width -= MIX_VECTORS_USUAL * LANES;
+            if (MIX_RESTS && rest && left > m.width && left - m.width < 2 * LANES)
+                m.width -= MIX_VECTORS_USUAL * LANES;   /* the last pixels are beside two vectors, at least */
             m.rests = column + m.width == width ? rest : 0;
             read_group(p, &m, line_of(p, t, s, first, i, column, scratch), scratch->group);
             m.y = (real *)place_of(p, t, i, column);
