@@ -393,6 +393,14 @@ BUGS = [
         check="tests/test_converted.py",
     ),
     Bug(
+        "a run of blocks takes one that is narrower",
+        "kernels/pointwise_tile.h",
+        "vectors / MIX_VECTORS_USUAL - (vectors % MIX_VECTORS_USUAL == 1)",
+        "vectors / MIX_VECTORS_USUAL",
+        isa="avx512",
+        ops=("pointwise_conv", "separable_conv"),
+    ),
+    Bug(
         "the last of overlapping vectors reads on",
         "kernels/depthwise_edges.h",
         "else if (v == k.vectors - 1 && column > (k.columns - 1) / 2)",
@@ -483,8 +491,8 @@ BUGS = [
     Bug(
         "the blocks of a run begin a vector late",
         "kernels/pointwise_loop.h",
-        "mix_run(t, R, V, Q, b, run * V * LANES)",
-        "mix_run(t, R, V, Q, b, run * LANES)",
+        "mix_run(t, R, V, Q, b, MIX_AHEAD ? ahead : t->ahead, run * V * LANES)",
+        "mix_run(t, R, V, Q, b, MIX_AHEAD ? ahead : t->ahead, run * LANES)",
         isa="avx2",
         ops=("pointwise_conv",),
     ),
