@@ -34,17 +34,17 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 /* Between these, gcc works addresses out as they are written. Tiles with many of them are shorter so, and faster. */
 #define PLAIN_ADDRESSES WITHOUT("GCC optimize (\"no-ivopts\")")
 #define USUAL_ADDRESSES AS_USUAL
-/* For sets with many registers. And: what several ways need is computed where it is needed (no partial redundancy elimination);
- * what gcc would keep from one turn of a loop to the next takes registers of vectors. */
+/* With many registers alone: the same; and what several ways need is computed where it is needed (no partial redundancy
+ * elimination), for what gcc would keep from one turn of a loop to the next takes registers of vectors. */
 #if VECTOR_REGISTERS >= 32
-#define PLAIN_WIDE WITHOUT("GCC optimize (\"no-ivopts\")")
+#define PLAIN_WIDE PLAIN_ADDRESSES
+#define USUAL_WIDE USUAL_ADDRESSES
 #define PLAIN_LOOPS WITHOUT("GCC optimize (\"no-tree-pre\")")
-#define USUAL_WIDE AS_USUAL
 #define USUAL_LOOPS AS_USUAL
 #else
 #define PLAIN_WIDE
-#define PLAIN_LOOPS
 #define USUAL_WIDE
+#define PLAIN_LOOPS
 #define USUAL_LOOPS
 #endif
 

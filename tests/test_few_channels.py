@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import dsconv as ds
+from dsconv.testing import assert_equivalent
 
 from .exact import check, integers
 
@@ -44,13 +45,15 @@ def test_few_channels_have_the_bits_of_many(kernel_set, channels, dtype, rng):
     # of the widest vectors three lanes are too few but for their own tile: strips add in another order
     strips = kernel_set == "avx512" and dtype == np.float32 and channels < 4
     for size, kernel in itertools.product(SIZES, KERNELS):
-        if strips and np.prod(kernel) > 64:
-            continue
         x = rng.standard_normal((*size, 40)).astype(dtype)
         w = rng.standard_normal((40, 1, *kernel)).astype(dtype)
         many = ds.depthwise_conv2d(x, w, padding="same", **LAST)[..., :channels]
         few = ds.depthwise_conv2d(x[..., :channels].copy(), w[:channels], padding="same", **LAST)
-        assert few.tobytes() == many.tobytes(), (size, kernel)
+        if strips and np.prod(kernel) > 64:
+            words = {"padding": "same", **LAST}
+            assert_equivalent(few, "depthwise_conv2d", x[..., :channels], w[:channels], **words)
+        else:
+            assert few.tobytes() == many.tobytes(), (size, kernel)
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
