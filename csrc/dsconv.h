@@ -147,6 +147,7 @@ typedef struct {
     dsc_int group, groups;             /* output channels of an item, and how many such groups */
     dsc_int tap_rows, tap_columns;     /* weight gradients: taps of an item */
     dsc_int levels;                    /* weight gradients: partial sums that wait for their partner */
+    bool asks;                         /* weight gradients: for what comes next, from beyond a core's own caches */
     int path;
     size_t scratch;                    /* bytes a thread */
     size_t packed;                     /* bytes of weights that are packed for all threads, 0: none */

@@ -23,6 +23,7 @@ typedef struct {
     const char *x, *y;             /* of the depth slice that tap tap[0] meets, of the depth slice */
     bool negative;                 /* subtract the products */
     dsc_int row, rows, column, columns;
+    dsc_int x_ahead, y_ahead;      /* steps to the depth slices that come next; 0: they need not be asked for */
 } weights_piece;
 
 static dsc_int sums_row(const weights_item *w) { return w->taps[2] * LANES; }
@@ -41,6 +42,7 @@ typedef struct {
     dsc_int x_row, phase_pitch, position, dilation, width;
     const real *y;
     dsc_int y_row;
+    dsc_int x_ahead, y_ahead;      /* 0, or steps to the rows that come next, where x lies in place */
 } weights_rows;
 
 /* All tap columns of the item, for J tap rows from tap row j. */
@@ -48,52 +50,43 @@ static void gather_tap_rows(const weights_item *w, const weights_rows *rows, wei
 {
     const dsc_extent *e = &w->p->e;
     for (dsc_int i = 0; i < w->taps[2];) {
-        int I = (int)at_most(w->taps[2] - i, TAPS_TILE);
+        int I = (int)at_most(w->taps[2] - i, TAPS_LINE);
+        while (!weights_table[J - 1][I - 1])
+            --I;
         for (int k = 0; k < I; ++k) {
-            dsc_int position = (i + k) * e->dilation[2];
-            t->x_column[k] = position % e->stride[2] * rows->phase_pitch + position / e->stride[2];
+            dsc_int position = (i + k) * e->dilation[2], stride = e->stride[2];
+            t->x_column[k] = stride == 1 ? position : position % stride * rows->phase_pitch + position / stride;
         }
         t->position = rows->position + i * rows->dilation;
         t->sums = open_block(&w->sums) + j * sums_row(w) + i * LANES;
         t->sums_row = sums_row(w);
+        t->x_ahead = i + j > 0 ? 0 : rows->x_ahead, t->y_ahead = rows->y_ahead;
         weights_table[J - 1][I - 1](t);
         i += I;
     }
-}
-
-/* Outputs row, row + apart, ... of the piece with J tap rows from tap row j. */
-static void gather_rows(const weights_item *w, const weights_piece *piece, const weights_rows *rows, dsc_int row,
-                        dsc_int apart, dsc_int j, int J)
-{
-    const dsc_extent *e = &w->p->e;
-    dsc_int offset = row * e->stride[1] + j * e->dilation[1], step = J > 1 ? e->dilation[1] : apart * e->stride[1];
-    weights_tile t = {
-        .x = rows->x + offset * rows->x_row, .x_row = step * rows->x_row, .y = rows->y + row * rows->y_row,
-        .y_row = apart * rows->y_row, .rows = divide_up(piece->rows - row, apart), .columns = piece->columns,
-        .dilation = rows->dilation, .width = rows->width,
-    };
-    t.row_last = t.rows + J - 1;
-    if (e->mode == DSC_ZEROS)
-        clip_taps(position_of(w, 1, piece->row) + offset, step, t.row_last, e->in[1], 0, &t.row_first, &t.row_last);
-    gather_tap_rows(w, rows, &t, j, J);
 }
 
 /* Outputs that lie one tap row apart meet the same rows of x: those go through a tile together. */
 static void gather_dense(const weights_item *w, const weights_piece *piece, const weights_rows *rows)
 {
     const dsc_extent *e = &w->p->e;
-    bool share = e->dilation[1] % e->stride[1] == 0;
-    dsc_int apart = share ? e->dilation[1] / e->stride[1] : 1;
+    const bool share = e->dilation[1] % e->stride[1] == 0, zeros = e->mode == DSC_ZEROS;
+    weights_tile t = {
+        .x_row = rows->x_row, .y = rows->y, .y_row = rows->y_row, .rows = piece->rows, .columns = piece->columns,
+        .stride = e->stride[1], .step = e->dilation[1], .apart = share ? e->dilation[1] / e->stride[1] : 1,
+        .height = zeros ? e->in[1] : INT64_MAX, .dilation = rows->dilation, .width = rows->width,
+    };
     for (dsc_int j = 0; j < w->taps[1];) {
         int J = share ? (int)at_most(w->taps[1] - j, TAPS_TILE) : 1;
-        for (dsc_int row = 0; row < (J > 1 ? at_most(apart, piece->rows) : 1); ++row)
-            gather_rows(w, piece, rows, row, J > 1 ? apart : 1, j, J);
+        t.x = rows->x + j * e->dilation[1] * rows->x_row;
+        t.top = zeros ? position_of(w, 1, piece->row) + j * e->dilation[1] : 0;
+        gather_tap_rows(w, rows, &t, j, J);
         j += J;
     }
 }
 
 /* One tap, output by output: for what the dense way leaves. */
-static vec gather_exactly(const weights_item *w, const weights_piece *piece, dsc_int j, dsc_int i, vec sum)
+static ONCE_A_CALL vec gather_exactly(const weights_item *w, const weights_piece *piece, dsc_int j, dsc_int i, vec sum)
 {
     const dsc_problem *p = w->p;
     const dsc_extent *e = &p->e;
@@ -121,7 +114,7 @@ static vec gather_exactly(const weights_item *w, const weights_piece *piece, dsc
     return sum;
 }
 
-static void gather_all_exactly(const weights_item *w, const weights_piece *piece)
+static ONCE_A_CALL void gather_all_exactly(const weights_item *w, const weights_piece *piece)
 {
     for (dsc_int j = 0; j < w->taps[1]; ++j)
         for (dsc_int i = 0; i < w->taps[2]; ++i) {
@@ -138,7 +131,7 @@ static bool borders_finite(const weights_piece *piece, const weights_rows *rows,
     beyond = at_least(at_most(beyond > 0 ? divide_up(beyond, s->phases) : 0, piece->columns), inside);
     for (dsc_int row = 0; row < piece->rows; ++row) {
         const real *y = rows->y + row * rows->y_row;
-        for (dsc_int i = 0; i < inside; ++i)
+        for (int i = 0; i < inside; ++i)
             if (!isfinite(y[i]))
                 return false;
         for (dsc_int i = beyond; i < piece->columns; ++i)
@@ -152,10 +145,10 @@ static bool borders_finite(const weights_piece *piece, const weights_rows *rows,
 static void set_y_rows(const weights_item *w, const weights_piece *piece, weights_rows *rows)
 {
     const dsc_problem *p = w->p;
-    rows->y = (const real *)piece->y, rows->y_row = p->y.step[1];
+    rows->y = (const real *)piece->y, rows->y_row = p->y.step[1], rows->y_ahead = piece->y_ahead;
     if (p->y.step[2] == 1 && is_native(p))
         return;
-    rows->y = w->lines, rows->y_row = w->plan->column_width;
+    rows->y = w->lines, rows->y_row = w->plan->column_width, rows->y_ahead = 0;
     for (dsc_int row = 0; row < piece->rows; ++row) {
         real *line = w->lines + row * rows->y_row;
         fetch(p, line, element(p, piece->y, row * p->y.step[1]), p->y.step[2], piece->columns);
@@ -176,11 +169,12 @@ static bool set_x_rows(const weights_item *w, const weights_piece *piece, weight
     };
     dsc_int top = position_of(w, 1, piece->row);
     dsc_int count = (piece->rows - 1) * e->stride[1] + (w->taps[1] - 1) * e->dilation[1] + 1;
-    if (e->mode == DSC_ZEROS && !borders_finite(piece, rows, &s, (w->taps[2] - 1) * e->dilation[2]))
+    bool in_place = is_native(p) && s.step == 1 && s.phases == 1 && e->mode == DSC_ZEROS;
+    if (e->mode == DSC_ZEROS && !(in_place && MASKED_ALL) && !borders_finite(piece, rows, &s, (w->taps[2] - 1) * e->dilation[2]))
         return false;
-    if (is_native(p) && s.step == 1 && s.phases == 1 && e->mode == DSC_ZEROS) {
+    if (in_place) {
         rows->x = (const real *)piece->x + top * p->x.step[1] + s.base, rows->x_row = p->x.step[1];
-        rows->position = s.base, rows->dilation = e->dilation[2], rows->width = s.width;
+        rows->position = s.base, rows->dilation = e->dilation[2], rows->width = s.width, rows->x_ahead = piece->x_ahead;
         return true;
     }
     rows->width = INT64_MAX / 2;
@@ -230,8 +224,10 @@ static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
     const dsc_extent *e = &p->e;
     const dsc_plan *plan = w->plan;
     const char *y = piece.y;
-    for (piece.row = 0; piece.row < e->out[1] && !dsc_stopped(p); piece.row += plan->band_rows)
-        for (piece.column = 0; piece.column < e->out[2] && !dsc_stopped(p); piece.column += plan->column_width) {
+    for (piece.row = 0; piece.row < e->out[1]; piece.row += plan->band_rows)
+        for (piece.column = 0; piece.column < e->out[2]; piece.column += plan->column_width) {
+            if (piece.row + piece.column > 0 && dsc_stopped(p))   /* the first time the caller has looked */
+                return;
             piece.rows = at_most(plan->band_rows, e->out[1] - piece.row);
             piece.columns = at_most(plan->column_width, e->out[2] - piece.column);
             piece.y = element(p, y, piece.row * p->y.step[1] + piece.column * p->y.step[2]);
@@ -268,6 +264,22 @@ static void gather_parts(weights_item *w, const weights_piece *piece, dsc_int *w
     }
 }
 
+/* Steps from depth slice `depth` of image n to the next one, or to the first one of the next image or channel. */
+static void set_ahead(const weights_item *w, dsc_int n, dsc_int depth, weights_piece *piece)
+{
+    const dsc_problem *p = w->p;
+    const dsc_images *images = p->images;
+    if (!w->plan->asks)
+        return;
+    if (depth + 1 < p->e.out[0])
+        piece->x_ahead = p->e.stride[0] * p->x.step[0], piece->y_ahead = p->y.step[0];
+    else if (n + 1 < images->count) {
+        piece->x_ahead = image_offset(images, images->x, n + 1) - image_offset(images, images->x, n);
+        piece->y_ahead = image_offset(images, images->y, n + 1) - image_offset(images, images->y, n);
+    } else
+        piece->x_ahead = p->x.channel, piece->y_ahead = p->y.channel;
+}
+
 /* All images, in order. */
 static void gather_item(weights_item *w)
 {
@@ -277,7 +289,7 @@ static void gather_item(weights_item *w)
     dsc_int x = w->batch * p->x.batch + c * p->x.channel + m * p->x.multiplier;
     dsc_int y = w->batch * p->y.batch + c * p->y.channel + m * p->y.multiplier;
     clear_block(&w->sums);
-    for (dsc_int n = 0; n < p->images->count && !dsc_stopped(p); ++n)
+    for (dsc_int n = 0; n < p->images->count; ++n)
         for (dsc_int depth = 0; depth < e->out[0] && !dsc_stopped(p); ++depth) {
             dsc_int source = p->x.data ? dsc_source_index(position_of(w, 0, depth), e->in[0], e->mode) : 0;
             weights_piece piece = {.x = p->x.data};
@@ -286,6 +298,7 @@ static void gather_item(weights_item *w)
             piece.y = element(p, p->y.data, y + image_offset(p->images, p->images->y, n) + depth * p->y.step[0]);
             if (p->x.data)
                 piece.x = element(p, piece.x, x + image_offset(p->images, p->images->x, n) + source * p->x.step[0]);
+            set_ahead(w, n, depth, &piece);
             gather_parts(w, &piece, &waiting);
         }
     if (waiting > 0)
@@ -314,7 +327,7 @@ static void store_taps(const weights_item *w)
         for (dsc_int i = 0; i < w->taps[2]; ++i, total += LANES) {
             dsc_int tap = taps + (w->tap[1] + j) * p->taps.step[1] + (w->tap[2] + i) * p->taps.step[2];
             bool lanes = w->plan->path == INTERLEAVED;
-            real sum = lanes ? 0 : sum_of_lanes(total);
+            real sum = lanes ? 0 : sum_of_lanes(v_load(total));
             store_sums_of(w, tap, p->taps.channel, lanes ? total : &sum, lanes ? w->channels : 1);
         }
 }

@@ -208,7 +208,6 @@ static bool differentiate_chunk(const dsc_problem *p, const row_chunk *c)
     const dsc_graph *g = p->graph;
     dsc_int whole = p->channels / LANES * LANES;
     mask m = v_mask(0, p->channels - whole);
-    real lanes[LANES];
     for (dsc_int e = c->from; e < c->to; ++e) {
         dsc_int column = graph_index(g->column, g->wide, e);
         if ((uint64_t)column >= (uint64_t)g->columns)
@@ -222,8 +221,7 @@ static bool differentiate_chunk(const dsc_problem *p, const row_chunk *c)
             if (whole < p->channels)
                 sum += v_load_masked(x + whole, m) * v_load_masked(y + whole, m);
         }
-        v_store(lanes, sum);
-        ((real *)g->gradient)[e] = sum_of_lanes(lanes);
+        ((real *)g->gradient)[e] = sum_of_lanes(sum);
     }
     return true;
 }

@@ -49,9 +49,11 @@ static void close_block(cascade *c)
     ++c->count;
 }
 
-/* The sum of all blocks, in place of the open one. */
+/* The sum of all blocks: the only one, or in place of the open one. */
 static const real *total_of(const cascade *c)
 {
+    if (c->count == 1)
+        return c->levels;
     clear_block(c);
     for (dsc_int level = 0; c->count >> level; ++level)
         if (c->count >> level & 1)
@@ -59,20 +61,30 @@ static const real *total_of(const cascade *c)
     return open_block(c);
 }
 
-static real sum_of_lanes(const real *lanes)
+/* The first half of the lanes and the second, the first quarter and the second, ...; other lanes mirror those. */
+#define TURNED(i, width) (((i) + (width)) % LANE_COUNT)
+#define TURNED_8(i) TURNED(i, 8)
+#define TURNED_4(i) TURNED(i, 4)
+#define TURNED_2(i) TURNED(i, 2)
+#define TURNED_1(i) TURNED(i, 1)
+INLINE real sum_of_lanes(vec v)
 {
-    real sums[LANES];
-    memcpy(sums, lanes, sizeof sums);
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; ++i)
-            sums[i] += sums[i + width];
-    return sums[0];
+    if (LANES > 8)
+        v += SHUFFLE(v, v, TURNED_8);
+    if (LANES > 4)
+        v += SHUFFLE(v, v, TURNED_4);
+    if (LANES > 2)
+        v += SHUFFLE(v, v, TURNED_2);
+    v += SHUFFLE(v, v, TURNED_1);
+    return v[0];
 }
 
 /* Steps to image n along its axes. */
 static dsc_int image_offset(const dsc_images *images, const dsc_int *steps, dsc_int n)
 {
     dsc_int offset = 0;
+    if (images->axes == 1)
+        return n * steps[0];
     for (int axis = images->axes - 1; axis >= 0; --axis) {
         offset += n % images->size[axis] * steps[axis];
         n /= images->size[axis];

@@ -2,6 +2,73 @@
 #ifndef DSCONV_WEIGHTS_INTERLEAVED_H
 #define DSCONV_WEIGHTS_INTERLEAVED_H
 
+/* Pixels of one output row with one vector of channels. Tap column i of output q reads x pixel position + q * stride +
+ * i * dilation, if there is one. */
+typedef struct {
+    const real *x[TAPS_TILE];             /* the x row of each tap row */
+    dsc_int x_column, stride, dilation, position, width;
+    const real *y;
+    dsc_int y_column, columns;
+    int channels;                         /* of the vector */
+    real *sums;
+    dsc_int sums_row;
+} pixels_tile;
+
+INLINE void gather_pixel(const pixels_tile *t, const int J, const int I, const int tail, const int clipped, mask m,
+                         dsc_int q, vec (*sums)[TAPS_TILE])
+{
+    vec y = v_load_lanes(t->y + q * t->y_column, tail, m);
+    dsc_int position = t->position + q * t->stride;
+    UNROLL
+    for (int i = 0; i < I; ++i) {
+        dsc_int column = position + i * t->dilation;
+        if (clipped && (column < 0 || column >= t->width))
+            continue;
+        UNROLL
+        for (int j = 0; j < J; ++j)
+            sums[j][i] += y * v_load_lanes(t->x[j] + column * t->x_column, tail, m);
+    }
+}
+
+INLINE void gather_pixels(const pixels_tile *tile, const int J, const int I, const int tail)
+{
+    const pixels_tile t = *tile;
+    mask m = v_mask(0, t.channels);
+    vec sums[TAPS_TILE][TAPS_TILE];
+    dsc_int q = 0, inside = at_most(divide_up(at_least(-t.position, 0), t.stride), t.columns);
+    dsc_int beyond = t.width - t.position - (I - 1) * t.dilation;
+    beyond = at_least(at_most(beyond > 0 ? divide_up(beyond, t.stride) : 0, t.columns), inside);
+    load_sums(t.sums, t.sums_row, J, I, sums);
+    for (; q < inside; ++q)
+        gather_pixel(&t, J, I, tail, 1, m, q, sums);
+    for (; q < beyond; ++q)
+        gather_pixel(&t, J, I, tail, 0, m, q, sums);
+    for (; q < t.columns; ++q)
+        gather_pixel(&t, J, I, tail, 1, m, q, sums);
+    save_sums(t.sums, t.sums_row, J, I, sums);
+}
+
+typedef void (*pixels_function)(const pixels_tile *);
+
+#ifdef VECTOR_FREE_MASKS
+#define GATHER_PIXELS(J, I) static void pixels_##J##_##I##_tail(const pixels_tile *t) { gather_pixels(t, J, I, 1); }
+#define PIXELS_ENTRY(J, I) {pixels_##J##_##I##_tail, pixels_##J##_##I##_tail}
+#else
+#define GATHER_PIXELS(J, I) \
+    static void pixels_##J##_##I(const pixels_tile *t) { gather_pixels(t, J, I, 0); } \
+    static void pixels_##J##_##I##_tail(const pixels_tile *t) { gather_pixels(t, J, I, 1); }
+#define PIXELS_ENTRY(J, I) {pixels_##J##_##I, pixels_##J##_##I##_tail}
+#endif
+GATHER_PIXELS(1, 1) GATHER_PIXELS(1, 2) GATHER_PIXELS(1, 3) GATHER_PIXELS(2, 1) GATHER_PIXELS(2, 2) GATHER_PIXELS(2, 3)
+GATHER_PIXELS(3, 1) GATHER_PIXELS(3, 2) GATHER_PIXELS(3, 3)
+
+/* [J - 1][I - 1][last channels] */
+static const pixels_function pixels_table[TAPS_TILE][TAPS_TILE][2] = {
+    {PIXELS_ENTRY(1, 1), PIXELS_ENTRY(1, 2), PIXELS_ENTRY(1, 3)},
+    {PIXELS_ENTRY(2, 1), PIXELS_ENTRY(2, 2), PIXELS_ENTRY(2, 3)},
+    {PIXELS_ENTRY(3, 1), PIXELS_ENTRY(3, 2), PIXELS_ENTRY(3, 3)},
+};
+
 static void sum_pixels(const weights_item *w, const weights_piece *piece)
 {
     const dsc_map *y = &w->p->y;

@@ -10,6 +10,7 @@
 #define PIECE_VECTORS 1024
 #define ITEM_TAPS 64                    /* about as many taps as one item sums */
 #define WEIGHTS_STRIP_BYTES (96 << 10)
+#define WEIGHTS_CACHED (1 << 20)        /* bytes of x and y that a core keeps at hand */
 #define WEIGHTS_PHASES 16               /* greater strides are left to the exact way */
 
 /* Elements of a strip row for so many outputs and taps. */
@@ -54,6 +55,13 @@ static bool weights_interleaved(const dsc_problem *p)
            p->e.mode == DSC_ZEROS && p->channels >= LANES / 4;
 }
 
+static double operand_bytes(const dsc_problem *p)
+{
+    const dsc_int *in = p->e.in;
+    const double planes = (double)p->images->count * (double)p->batch * (double)p->channels;
+    return planes * ((double)in[0] * (double)in[1] * (double)in[2] + output_volume(&p->e)) * sizeof(real);
+}
+
 static ONCE_A_CALL void plan_weights(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent *e = &p->e;
@@ -71,6 +79,7 @@ static ONCE_A_CALL void plan_weights(const dsc_problem *p, dsc_plan *plan)
     plan->levels = cascade_levels((double)p->images->count * (double)e->out[0] * (double)plan->bands * (double)plan->columns * p->parts);
     plan->scratch = (size_t)((plan->levels + 1) * plan->tap_rows * plan->tap_columns * LANES) * sizeof(real) +
                     (size_t)(plan->strip_rows * plan->strip_pitch + plan->band_rows * plan->column_width) * sizeof(real);
+    plan->asks = operand_bytes(p) > WEIGHTS_CACHED;
     plan->items = p->batch * p->parts * plan->groups * e->kernel[0] * divide_up(e->kernel[1], plan->tap_rows) *
                   divide_up(e->kernel[2], plan->tap_columns);
     plan->work = kernel_volume(e) * output_volume(e) * (double)p->images->count * (double)p->batch *

@@ -1,25 +1,62 @@
-/* The register tiles of the depthwise weight gradient: the sums of J x I taps stay in registers while the outputs pass.
- *
- * Planar: lanes are neighbouring outputs, and each lane sums its own. Interleaved: lanes are channels. */
+/* The register tiles of the weight gradient of a plane: the sums of J x I taps stay in registers while the outputs pass, lanes of
+ * which are neighbouring outputs, and each lane sums its own. */
 #ifndef DSCONV_WEIGHTS_TILE_H
 #define DSCONV_WEIGHTS_TILE_H
 
 #include "../vec.h"
 #include "walk.h"
 
-#define TAPS_TILE 3   /* most tap rows and tap columns of a tile */
+/* Shorter so, and faster: see PLAIN_LOOPS. */
+WITHOUT("GCC optimize (\"no-tree-pre\")")
 
-/* Output row r meets x row r + j in tap row j. */
+#define TAPS_TILE 3   /* most tap rows and tap columns of a tile */
+#define TAPS_LINE 8   /* most taps of a single row */
+
+/* Output row r meets x row r * stride + j * step in tap row j. */
 typedef struct {
-    const real *x;
-    dsc_int x_row, x_column[TAPS_TILE];   /* steps to the next row, to the tap columns */
+    const real *x;                        /* what output 0 meets under the first tap */
+    dsc_int x_row, x_column[TAPS_LINE];   /* steps to the next row, to the tap columns */
     const real *y;
     dsc_int y_row, rows, columns;
-    dsc_int row_first, row_last;          /* x rows that exist */
-    dsc_int position, dilation, width;    /* x column of output column 0 under the first tap, from tap to tap; of x */
+    dsc_int stride, step, apart;          /* rows whose outputs meet the same rows of x: step = stride * apart */
+    dsc_int top, height;                  /* row of x, and how many there are: others do not exist */
+    dsc_int position, dilation, width;    /* column of x, from tap to tap, and how many there are */
+    dsc_int x_ahead, y_ahead;             /* steps to what comes after this plane and is asked for now; 0: nothing */
     real *sums;                           /* [tap row][tap column][lane] */
     dsc_int sums_row;
 } weights_tile;
+
+#ifdef VECTOR_FREE_MASKS
+#define MASKED_ALL 1
+#else
+#define MASKED_ALL 0
+#endif
+
+/* Where masks cost nothing, lanes that do not exist are no zeros that infinities would meet. */
+INLINE vec add_to_sum(vec sum, vec x, vec y, const int masked, mask m)
+{
+    return MASKED_ALL && masked ? v_add_product_masked(sum, x, y, m) : sum + x * y;
+}
+
+/* Lanes of a vector of columns that exist under tap i, and whose x does. */
+INLINE mask existing_lanes(const weights_tile *t, dsc_int column, int i)
+{
+    dsc_int at = t->position + column + i * t->dilation;
+    return v_mask(-at, at_most(t->width - at, t->columns - column));
+}
+
+/* Apart, for these are many instructions in each tile, and few in all. */
+static __attribute__((noinline)) void existing_taps(const weights_tile *t, int taps, dsc_int column, mask *exist)
+{
+    for (int i = 0; i < taps; ++i)
+        exist[i] = existing_lanes(t, column, i);
+}
+
+INLINE void ask_for_planes(const weights_tile *t, const real *x, const real *y)
+{
+    if (t->x_ahead)
+        __builtin_prefetch(x + t->x_ahead, 0, 2), __builtin_prefetch(y + t->y_ahead, 0, 2);
+}
 
 INLINE void load_sums(const real *from, dsc_int row, const int J, const int I, vec (*sums)[TAPS_TILE])
 {
@@ -41,18 +78,60 @@ INLINE void save_sums(real *to, dsc_int row, const int J, const int I, vec (*sum
     }
 }
 
-/* x row r of one vector of columns, with the output rows r, r - 1, ... whose indices lie in [first, last]. */
-INLINE void gather_row(const weights_tile *t, const int J, const int I, const int masked, const int all, const mask *m,
-                       const real *x, int first, int last, const vec *y, vec (*sums)[TAPS_TILE])
+/* Where the rows of one vector of columns are, and what it holds: output rows r, r - 1, ..., counted in steps. */
+typedef struct {
+    const real *x, *y;
+    mask inside, exist[TAPS_TILE];
+    vec rows[TAPS_TILE];
+} weights_column;
+
+/* A row of x with the output rows whose indices lie in [first, last]. */
+INLINE void gather_row(const weights_tile *t, const weights_column *c, const int J, const int I, const int masked, const int all,
+                       dsc_int first, dsc_int last, vec (*sums)[TAPS_TILE])
 {
+    vec x[TAPS_TILE];
     UNROLL
     for (int i = 0; i < I; ++i) {
-        vec value = masked ? v_load_masked(x + t->x_column[i], m[i]) : v_load(x + t->x_column[i]);
-        V_KEEP(value);
-        UNROLL
-        for (int j = 0; j < J; ++j)
-            if (all || (j >= first && j <= last))
-                sums[j][i] += value * y[j];
+        x[i] = v_load_lanes(c->x + t->x_column[i], masked, c->exist[i]);
+        V_KEEP(x[i]);
+    }
+    UNROLL
+    for (int j = 0; j < J; ++j)
+        if (all || (j >= first && j <= last)) {
+            UNROLL
+            for (int i = 0; i < I; ++i)
+                sums[j][i] = add_to_sum(sums[j][i], x[i], c->rows[j], masked, c->exist[i]);
+        }
+}
+
+INLINE void next_row(const weights_tile *t, weights_column *c, const int J, const int masked, bool exists)
+{
+    ask_for_planes(t, c->x, c->y);
+    UNROLL
+    for (int j = J - 1; j > 0; --j)
+        c->rows[j] = c->rows[j - 1];
+    if (exists)
+        c->rows[0] = v_load_lanes(c->y, masked, c->inside);
+}
+
+/* So many output rows, `apart`, and the rows of x that they meet, from row `top` on. */
+INLINE void walk_down(const weights_tile *t, weights_column *c, const int J, const int I, const int masked, dsc_int rows,
+                      dsc_int top, vec (*sums)[TAPS_TILE])
+{
+    const dsc_int x_step = t->step * t->x_row, y_step = t->apart * t->y_row;
+    for (dsc_int r = 0; r < rows + J - 1; ++r, top += t->step, c->x += x_step, c->y += y_step) {
+        if (r >= J - 1 && r < rows && top >= 0) {
+            dsc_int count = rows - r;
+            if (top + (count - 1) * t->step >= t->height)
+                count = at_least(divide_up(t->height - top, t->step), 0);
+            for (r += count, top += count * t->step; count > 0; --count, c->x += x_step, c->y += y_step) {
+                next_row(t, c, J, masked, true);
+                gather_row(t, c, J, I, masked, 1, 0, 0, sums);
+            }
+        }
+        next_row(t, c, J, masked, r < rows);
+        if (top >= 0 && top < t->height)
+            gather_row(t, c, J, I, masked, 0, r - rows + 1, r, sums);
     }
 }
 
@@ -60,30 +139,20 @@ INLINE void gather_row(const weights_tile *t, const int J, const int I, const in
 INLINE void gather_column(const weights_tile *t, const int J, const int I, const int masked, dsc_int column,
                           vec (*sums)[TAPS_TILE])
 {
-    mask m = v_mask(0, t->columns - column), exist[TAPS_TILE];
-    vec y[TAPS_TILE] = {{0}};
+    weights_column c = {.inside = v_mask(0, t->columns - column)};
     UNROLL
     for (int i = 0; i < I; ++i) {
-        dsc_int at = t->position + column + i * t->dilation;
-        exist[i] = v_mask(-at, at_most(t->width - at, t->columns - column));
+        c.exist[i] = existing_lanes(t, column, i);
+        MASK_KEEP(c.exist[i]);
     }
-    for (dsc_int r = 0; r < t->rows + J - 1; ++r) {
-        const real *x = t->x + r * t->x_row + column, *next = t->y + r * t->y_row + column;
-        int first = r >= t->rows ? (int)(r - t->rows + 1) : 0, last = r < J - 1 ? (int)r : J - 1;
-        UNROLL
-        for (int j = J - 1; j > 0; --j)
-            y[j] = y[j - 1];
-        if (r < t->rows)
-            y[0] = masked ? v_load_masked(next, m) : v_load(next);
-        if (r < t->row_first || r >= t->row_last)
-            continue;
-        if (first == 0 && last == J - 1)
-            gather_row(t, J, I, masked, 1, exist, x, 0, 0, y, sums);
-        else
-            gather_row(t, J, I, masked, 0, exist, x, first, last, y, sums);
+    for (dsc_int residue = 0; residue < t->apart && residue < t->rows; ++residue) {
+        c.x = t->x + residue * t->stride * t->x_row + column, c.y = t->y + residue * t->y_row + column;
+        walk_down(t, &c, J, I, masked, t->apart == 1 ? t->rows : divide_up(t->rows - residue, t->apart),
+                  t->top + residue * t->stride, sums);
     }
 }
 
+/* Several rows of taps: down the columns. */
 INLINE void gather_taps(const weights_tile *tile, const int J, const int I)
 {
     const weights_tile t = *tile;
@@ -91,7 +160,7 @@ INLINE void gather_taps(const weights_tile *tile, const int J, const int I)
     load_sums(t.sums, t.sums_row, J, I, sums);
     for (dsc_int column = 0; column < t.columns; column += LANES) {
         dsc_int first = t.position + column, last = first + LANES + (I - 1) * t.dilation;
-        if (first >= 0 && last <= t.width && column + LANES <= t.columns)
+        if (!MASKED_ALL && first >= 0 && last <= t.width && column + LANES <= t.columns)
             gather_column(&t, J, I, 0, column, sums);
         else
             gather_column(&t, J, I, 1, column, sums);
@@ -99,79 +168,65 @@ INLINE void gather_taps(const weights_tile *tile, const int J, const int I)
     save_sums(t.sums, t.sums_row, J, I, sums);
 }
 
-/* Pixels of one output row with one vector of channels. Tap column i of output q reads x pixel position + q * stride +
- * i * dilation, if there is one. */
-typedef struct {
-    const real *x[TAPS_TILE];             /* the x row of each tap row */
-    dsc_int x_column, stride, dilation, position, width;
-    const real *y;
-    dsc_int y_column, columns;
-    int channels;                         /* of the vector */
-    real *sums;
-    dsc_int sums_row;
-} pixels_tile;
-
-INLINE void gather_pixel(const pixels_tile *t, const int J, const int I, const int tail, const int clipped, mask m,
-                         dsc_int q, vec (*sums)[TAPS_TILE])
+INLINE void gather_vector(const weights_tile *tile, const weights_tile *t, const int I, const int masked, const real *x, const real *y, dsc_int column,
+                          vec *sums)
 {
-    vec y = v_load_lanes(t->y + q * t->y_column, tail, m);
-    dsc_int position = t->position + q * t->stride;
+    mask m = v_mask(0, t->columns - column), exist[TAPS_LINE];
+    if (masked)
+        existing_taps(tile, I, column, exist);
+    vec factor = v_load_lanes(y + column, masked, m);
+    ask_for_planes(t, x + column, y + column);
     UNROLL
-    for (int i = 0; i < I; ++i) {
-        dsc_int column = position + i * t->dilation;
-        if (clipped && (column < 0 || column >= t->width))
-            continue;
-        UNROLL
-        for (int j = 0; j < J; ++j)
-            sums[j][i] += y * v_load_lanes(t->x[j] + column * t->x_column, tail, m);
-    }
+    for (int i = 0; i < I; ++i)
+        sums[i] = add_to_sum(sums[i], v_load_lanes(x + column + t->x_column[i], masked, exist[i]), factor, masked, exist[i]);
 }
 
-INLINE void gather_pixels(const pixels_tile *tile, const int J, const int I, const int tail)
+/* One row of taps: along the rows. */
+INLINE void gather_line(const weights_tile *tile, const int I)
 {
-    const pixels_tile t = *tile;
-    mask m = v_mask(0, t.channels);
-    vec sums[TAPS_TILE][TAPS_TILE];
-    dsc_int q = 0, inside = at_most(divide_up(at_least(-t.position, 0), t.stride), t.columns);
-    dsc_int beyond = t.width - t.position - (I - 1) * t.dilation;
-    beyond = at_least(at_most(beyond > 0 ? divide_up(beyond, t.stride) : 0, t.columns), inside);
-    load_sums(t.sums, t.sums_row, J, I, sums);
-    for (; q < inside; ++q)
-        gather_pixel(&t, J, I, tail, 1, m, q, sums);
-    for (; q < beyond; ++q)
-        gather_pixel(&t, J, I, tail, 0, m, q, sums);
-    for (; q < t.columns; ++q)
-        gather_pixel(&t, J, I, tail, 1, m, q, sums);
-    save_sums(t.sums, t.sums_row, J, I, sums);
+    const weights_tile t = *tile;
+    dsc_int begin = at_most(round_up(at_least(-t.position, 0), LANES), t.columns);
+    dsc_int end = at_most(t.columns, t.width - t.position - (I - 1) * t.dilation) - LANES + 1;
+    vec sums[TAPS_LINE];
+    UNROLL
+    for (int i = 0; i < I; ++i)
+        sums[i] = v_load(t.sums + i * LANES);
+    for (dsc_int r = 0; r < t.rows; ++r) {
+        const real *x = t.x + r * t.stride * t.x_row, *y = t.y + r * t.y_row;
+        dsc_int top = t.top + r * t.stride;
+        if (top < 0 || top >= t.height)
+            continue;
+        for (dsc_int column = 0; column < t.columns; column += LANES) {
+            for (; column >= begin && column < end; column += LANES)
+                gather_vector(tile, &t, I, 0, x, y, column, sums);
+            if (column < t.columns)
+                gather_vector(tile, &t, I, 1, x, y, column, sums);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < I; ++i)
+        v_store(t.sums + i * LANES, sums[i]);
 }
 
 typedef void (*weights_function)(const weights_tile *);
-typedef void (*pixels_function)(const pixels_tile *);
 
-#ifdef VECTOR_FREE_MASKS
-#define GATHER_PIXELS(J, I) static void pixels_##J##_##I##_tail(const pixels_tile *t) { gather_pixels(t, J, I, 1); }
-#define PIXELS_ENTRY(J, I) {pixels_##J##_##I##_tail, pixels_##J##_##I##_tail}
-#else
-#define GATHER_PIXELS(J, I) \
-    static void pixels_##J##_##I(const pixels_tile *t) { gather_pixels(t, J, I, 0); } \
-    static void pixels_##J##_##I##_tail(const pixels_tile *t) { gather_pixels(t, J, I, 1); }
-#define PIXELS_ENTRY(J, I) {pixels_##J##_##I, pixels_##J##_##I##_tail}
+#define WEIGHTS(J, I) static void weights_##J##_##I(const weights_tile *t) { gather_taps(t, J, I); }
+#define WEIGHTS_LINE(I) static void weights_line_##I(const weights_tile *t) { gather_line(t, I); }
+WEIGHTS(2, 1) WEIGHTS(2, 2) WEIGHTS(2, 3) WEIGHTS(3, 1) WEIGHTS(3, 2) WEIGHTS(3, 3)
+WEIGHTS_LINE(1) WEIGHTS_LINE(2) WEIGHTS_LINE(3)
+#if !FEW_TILES
+WEIGHTS_LINE(4) WEIGHTS_LINE(8)
 #endif
-#define WEIGHTS(J, I) \
-    static void weights_##J##_##I(const weights_tile *t) { gather_taps(t, J, I); } \
-    GATHER_PIXELS(J, I)
-WEIGHTS(1, 1) WEIGHTS(1, 2) WEIGHTS(1, 3) WEIGHTS(2, 1) WEIGHTS(2, 2) WEIGHTS(2, 3) WEIGHTS(3, 1) WEIGHTS(3, 2) WEIGHTS(3, 3)
+AS_USUAL
 
 /* [J - 1][I - 1] */
-static const weights_function weights_table[TAPS_TILE][TAPS_TILE] = {
-    {weights_1_1, weights_1_2, weights_1_3}, {weights_2_1, weights_2_2, weights_2_3}, {weights_3_1, weights_3_2, weights_3_3},
-};
-
-/* [J - 1][I - 1][last channels] */
-static const pixels_function pixels_table[TAPS_TILE][TAPS_TILE][2] = {
-    {PIXELS_ENTRY(1, 1), PIXELS_ENTRY(1, 2), PIXELS_ENTRY(1, 3)},
-    {PIXELS_ENTRY(2, 1), PIXELS_ENTRY(2, 2), PIXELS_ENTRY(2, 3)},
-    {PIXELS_ENTRY(3, 1), PIXELS_ENTRY(3, 2), PIXELS_ENTRY(3, 3)},
+static const weights_function weights_table[TAPS_TILE][TAPS_LINE] = {
+#if FEW_TILES
+    {weights_line_1, weights_line_2, weights_line_3},
+#else
+    {weights_line_1, weights_line_2, weights_line_3, weights_line_4, [7] = weights_line_8},
+#endif
+    {weights_2_1, weights_2_2, weights_2_3}, {weights_3_1, weights_3_2, weights_3_3},
 };
 
 #endif
