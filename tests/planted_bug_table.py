@@ -27,6 +27,7 @@ class Bug:
 
 WINDOW, FOLD, FORMATS = "kernels/window.h", "kernels/depthwise_fold.h", "kernels/formats.h"
 WEIGHTS, WEIGHTS_TILE = "kernels/depthwise_weights.h", "kernels/weights_tile.h"
+WEIGHTS_PIXELS = "kernels/weights_interleaved.h"
 PRODUCTS, REDUCTION = "kernels/pointwise_weights.h", "kernels/reduction.h"
 TILE, ROLLING = "kernels/depthwise_tile.h", "kernels/depthwise_rolling.h"
 TAPS_NEAR = "kernels/depthwise_taps.h"
@@ -742,8 +743,29 @@ BUGS = [
     Bug(
         "row beyond the last",
         WEIGHTS_TILE,
-        "r >= t->row_last",
-        "r > t->row_last",
+        "top >= 0 && top < t->height",
+        "top >= 0 && top <= t->height",
+        ops=WEIGHT_GRADIENTS,
+    ),
+    Bug(
+        "rows without a check beyond the last",
+        WEIGHTS_TILE,
+        "divide_up(t->height - top, t->step), 0)",
+        "divide_up(t->height - top, t->step), 1)",
+        ops=WEIGHT_GRADIENTS,
+    ),
+    Bug(
+        "dilated rows all where the first ones are",
+        WEIGHTS_TILE,
+        "t->top + residue * t->stride",
+        "t->top",
+        ops=WEIGHT_GRADIENTS,
+    ),
+    Bug(
+        "vector of a row beyond the last",
+        WEIGHTS_TILE,
+        "t.width - t.position - (I - 1) * t.dilation",
+        "t.width - t.position",
         ops=WEIGHT_GRADIENTS,
     ),
     Bug(
@@ -755,9 +777,23 @@ BUGS = [
     ),
     Bug(
         "pixel beyond the last",
-        WEIGHTS_TILE,
+        WEIGHTS_PIXELS,
         "t.width - t.position - (I - 1) * t.dilation",
         "t.width - t.position",
+        ops=WEIGHT_GRADIENTS,
+    ),
+    Bug(
+        "rows of pixels beyond the last",
+        WEIGHTS_PIXELS,
+        "e->in[1] - (J - 1) * step, 0",
+        "e->in[1], 0",
+        ops=WEIGHT_GRADIENTS,
+    ),
+    Bug(
+        "channels of the vector before stored for the last ones",
+        WEIGHTS,
+        "first = lanes ? channel - channel_of(w, vector) : 0",
+        "first = 0",
         ops=WEIGHT_GRADIENTS,
     ),
     Bug(

@@ -57,7 +57,9 @@ static dsc_int most_vectors(int *rolling, const depthwise_tile *t)
 /* Of so many vectors, as many as there is a function for. */
 static dsc_int vectors_rolling(int rolling, dsc_int vectors)
 {
-    return rolling_table[rolling][vectors - 1][1] ? vectors : vectors - 1;
+    while (!rolling_table[rolling][vectors - 1][1])
+        --vectors;
+    return vectors;
 }
 
 /* For these kernel rows and rows that share input; `one_slice`: one depth tap of one input. */

@@ -343,7 +343,10 @@ INLINE void roll(const depthwise_tile *tile, const roll_kind k)
 #define LARGE_ENTRIES(KH) \
     {{roll_##KH##_0_1_any, roll_##KH##_0_1_any}, {roll_##KH##_0_2_any, roll_##KH##_0_2_any}}
 #endif
-#if TILE_VECTORS == 4 || FEW_TILES
+#if TILE_VECTORS == 4   /* square ones do without four vectors, see depthwise_overlapping.h */
+#define ROLLS_FOUR ROLL(4, 0, 1) ROLL(4, 0, 2)
+#define FOUR_ENTRIES {ROLL_ENTRY(4, 0, 1), ROLL_ENTRY(4, 0, 2)}
+#elif FEW_TILES
 #define ROLLS_FOUR ROLLS_LARGE(4)
 #define FOUR_ENTRIES LARGE_ENTRIES(4)
 #else

@@ -8,11 +8,12 @@
 #include "weights_plan.h"
 #include "weights_tile.h"
 
-/* What one item sums: some taps of one output channel, or of a vector of channels. */
+/* What one item sums: some taps of one output channel, or of some vectors of channels. */
 typedef struct {
     const dsc_problem *p;
     const dsc_plan *plan;
-    dsc_int batch, channel, channels, tap[3], taps[3];   /* first tap and number of taps on each axis */
+    dsc_int batch, channel, tap[3], taps[3];   /* first tap and number of taps on each axis */
+    dsc_int vectors, vector;       /* of channels, and which one is being summed */
     int part;                      /* of the gradient */
     cascade sums;
     real *strips, *lines;
@@ -27,6 +28,17 @@ typedef struct {
 } weights_piece;
 
 static dsc_int sums_row(const weights_item *w) { return w->taps[2] * LANES; }
+
+static real *open_sums(const weights_item *w)
+{
+    return open_block(&w->sums) + w->vector * w->taps[1] * sums_row(w);
+}
+
+/* First of a vector of channels: the last one is filled up with channels of the one before. */
+static dsc_int channel_of(const weights_item *w, dsc_int vector)
+{
+    return at_most(w->channel + vector * LANES, at_least(w->p->channels - LANES, 0));
+}
 
 /* Position of the piece's first output under the first tap of the item. */
 static dsc_int position_of(const weights_item *w, int axis, dsc_int output)
@@ -58,7 +70,7 @@ static void gather_tap_rows(const weights_item *w, const weights_rows *rows, wei
             t->x_column[k] = stride == 1 ? position : position % stride * rows->phase_pitch + position / stride;
         }
         t->position = rows->position + i * rows->dilation;
-        t->sums = open_block(&w->sums) + j * sums_row(w) + i * LANES;
+        t->sums = open_sums(w) + j * sums_row(w) + i * LANES;
         t->sums_row = sums_row(w);
         t->x_ahead = i + j > 0 ? 0 : rows->x_ahead, t->y_ahead = rows->y_ahead;
         weights_table[J - 1][I - 1](t);
@@ -77,7 +89,7 @@ static void gather_dense(const weights_item *w, const weights_piece *piece, cons
         .height = zeros ? e->in[1] : INT64_MAX, .dilation = rows->dilation, .width = rows->width,
     };
     for (dsc_int j = 0; j < w->taps[1];) {
-        int J = share ? (int)at_most(w->taps[1] - j, TAPS_TILE) : 1;
+        int J = share && rows_share_tiles(w->taps[2]) ? rows_of_tile(w->taps[1] - j) : 1;
         t.x = rows->x + j * e->dilation[1] * rows->x_row;
         t.top = zeros ? position_of(w, 1, piece->row) + j * e->dilation[1] : 0;
         gather_tap_rows(w, rows, &t, j, J);
@@ -118,7 +130,7 @@ static ONCE_A_CALL void gather_all_exactly(const weights_item *w, const weights_
 {
     for (dsc_int j = 0; j < w->taps[1]; ++j)
         for (dsc_int i = 0; i < w->taps[2]; ++i) {
-            real *sum = open_block(&w->sums) + j * sums_row(w) + i * LANES;
+            real *sum = open_sums(w) + j * sums_row(w) + i * LANES;
             v_store(sum, gather_exactly(w, piece, j, i, v_load(sum)));
         }
 }
@@ -189,13 +201,13 @@ static bool set_x_rows(const weights_item *w, const weights_piece *piece, weight
 
 static void sum_piece(const weights_item *w, const weights_piece *piece)
 {
-    vec sum = v_load(open_block(&w->sums));
+    vec sum = v_load(open_sums(w));
     weights_rows rows = {0};
     set_y_rows(w, piece, &rows);
     for (dsc_int row = 0; row < piece->rows; ++row)
         for (dsc_int column = 0; column < piece->columns; column += LANES)
             sum += v_load_masked(rows.y + row * rows.y_row + column, v_mask(0, piece->columns - column));
-    v_store(open_block(&w->sums), sum);
+    v_store(open_sums(w), sum);
 }
 
 static void gather_planar(const weights_item *w, const weights_piece *piece)
@@ -217,6 +229,20 @@ static void gather_planar(const weights_item *w, const weights_piece *piece)
 
 #include "weights_interleaved.h"
 
+static void gather_piece(weights_item *w, const weights_piece *piece)
+{
+    if (w->plan->path != INTERLEAVED) {
+        gather_planar(w, piece);
+        return;
+    }
+    for (w->vector = 0; w->vector < w->vectors; ++w->vector) {
+        weights_piece own = *piece;
+        dsc_int beside = channel_of(w, w->vector) - w->channel;
+        own.x = own.x ? element(w->p, own.x, beside) : NULL, own.y = element(w->p, own.y, beside);
+        gather_interleaved(w, &own);
+    }
+}
+
 /* All outputs of one depth slice of an image, piece by piece. */
 static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
 {
@@ -231,10 +257,7 @@ static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
             piece.rows = at_most(plan->band_rows, e->out[1] - piece.row);
             piece.columns = at_most(plan->column_width, e->out[2] - piece.column);
             piece.y = element(p, y, piece.row * p->y.step[1] + piece.column * p->y.step[2]);
-            if (plan->path == INTERLEAVED)
-                gather_interleaved(w, &piece);
-            else
-                gather_planar(w, &piece);
+            gather_piece(w, &piece);
             *waiting += piece.rows * (plan->path == INTERLEAVED ? piece.columns : divide_up(piece.columns, LANES));
             if (*waiting >= BLOCK_VECTORS) {
                 close_block(&w->sums);
@@ -290,7 +313,9 @@ static void gather_item(weights_item *w)
     dsc_int y = w->batch * p->y.batch + c * p->y.channel + m * p->y.multiplier;
     clear_block(&w->sums);
     for (dsc_int n = 0; n < p->images->count; ++n)
-        for (dsc_int depth = 0; depth < e->out[0] && !dsc_stopped(p); ++depth) {
+        for (dsc_int depth = 0; depth < e->out[0]; ++depth) {
+            if (dsc_stopped(p))
+                return;
             dsc_int source = p->x.data ? dsc_source_index(position_of(w, 0, depth), e->in[0], e->mode) : 0;
             weights_piece piece = {.x = p->x.data};
             if (source < 0)
@@ -317,25 +342,27 @@ static void store_sums_of(const weights_item *w, dsc_int tap, dsc_int step, cons
         put_reals(p, taps, step, sums, count);
 }
 
-static void store_taps(const weights_item *w)
+/* Of one channel, or of those of a vector that no vector before it has. */
+static void store_taps(const weights_item *w, dsc_int vector, const real *total)
 {
     const dsc_problem *p = w->p;
-    const real *total = total_of(&w->sums);
-    dsc_int c = w->channel / p->multiplier, m = w->channel % p->multiplier;
-    dsc_int taps = w->batch * p->taps.batch + c * p->taps.channel + m * p->taps.multiplier + w->tap[0] * p->taps.step[0];
+    const bool lanes = w->plan->path == INTERLEAVED;
+    dsc_int channel = w->channel + vector * LANES, first = lanes ? channel - channel_of(w, vector) : 0;
+    dsc_int count = lanes ? at_most(p->channels, LANES) - first : 1;
+    dsc_int taps = w->batch * p->taps.batch + channel / p->multiplier * p->taps.channel +
+                   channel % p->multiplier * p->taps.multiplier + w->tap[0] * p->taps.step[0];
     for (dsc_int j = 0; j < w->taps[1]; ++j)
         for (dsc_int i = 0; i < w->taps[2]; ++i, total += LANES) {
             dsc_int tap = taps + (w->tap[1] + j) * p->taps.step[1] + (w->tap[2] + i) * p->taps.step[2];
-            bool lanes = w->plan->path == INTERLEAVED;
             real sum = lanes ? 0 : sum_of_lanes(v_load(total));
-            store_sums_of(w, tap, p->taps.channel, lanes ? total : &sum, lanes ? w->channels : 1);
+            store_sums_of(w, tap, p->taps.channel, lanes ? total + first : &sum, count);
         }
 }
 
 static void run_weights(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
 {
     const dsc_int *kernel = p->e.kernel, columns = divide_up(kernel[2], plan->tap_columns);
-    const dsc_int rows = divide_up(kernel[1], plan->tap_rows), block = plan->tap_rows * plan->tap_columns * LANES;
+    const dsc_int rows = divide_up(kernel[1], plan->tap_rows);
     for (dsc_int item = begin; item < end && !dsc_stopped(p); ++item) {
         dsc_int rest = item;
         weights_item w = {.p = p, .plan = plan, .taps = {1}};
@@ -346,13 +373,14 @@ static void run_weights(const dsc_problem *p, const dsc_plan *plan, dsc_int begi
         w.taps[1] = at_most(plan->tap_rows, kernel[1] - w.tap[1]);
         w.taps[2] = at_most(plan->tap_columns, kernel[2] - w.tap[2]);
         w.channel = rest % plan->groups * plan->group, w.batch = rest / plan->groups;
-        w.channels = at_most(plan->group, p->channels * p->multiplier - w.channel);
-        w.sums = start_cascade(scratch, w.taps[1] * w.taps[2] * LANES, plan->levels);
-        w.strips = (real *)scratch + (plan->levels + 1) * block;
+        w.vectors = plan->group == 1 ? 1 : divide_up(at_most(plan->group, p->channels - w.channel), LANES);
+        w.sums = start_cascade(scratch, w.vectors * w.taps[1] * w.taps[2] * LANES, plan->levels);
+        w.strips = (real *)scratch + (plan->levels + 1) * sums_of_item(plan);
         w.lines = w.strips + plan->strip_rows * plan->strip_pitch;
         gather_item(&w);
-        if (!dsc_stopped(p))
-            store_taps(&w);
+        const real *total = dsc_stopped(p) ? NULL : total_of(&w.sums);
+        for (dsc_int vector = 0; total && vector < w.vectors; ++vector)
+            store_taps(&w, vector, total + vector * w.taps[1] * sums_row(&w));
     }
 }
 

@@ -300,9 +300,23 @@ INLINE bool do_stretch(const dsc_problem *p, dsc_int item, const bool wide, cons
     case count: return tail ? do_stretch(p, item, wide, count, 1) : do_stretch(p, item, wide, count, 0);
 #endif
 
+/* Not every number of vectors: many indices are rare, and so are processors for few tiles. */
+INLINE bool do_some(const dsc_problem *p, dsc_int item, const bool wide, dsc_int vectors, bool tail)
+{
+    if (vectors == 1 && (tail || ALWAYS_MASKED))
+        return do_stretch(p, item, wide, 1, 1);
+    switch (tail ? 0 : vectors) {
+    case 1: return do_stretch(p, item, wide, 1, 0);
+    case 2: return do_stretch(p, item, wide, 2, 0);
+    case 4: return do_stretch(p, item, wide, 4, 0);
+    default: return do_stretch(p, item, wide, 0, 0);
+    }
+}
+
 static bool do_narrow(const dsc_problem *p, dsc_int item, dsc_int vectors, bool tail)
 {
-    (void)tail;
+    if (FEW_TILES)
+        return do_some(p, item, false, vectors, tail);
     switch (vectors) {
     STRETCHES(false, 1)
     STRETCHES(false, 2)
@@ -314,14 +328,7 @@ static bool do_narrow(const dsc_problem *p, dsc_int item, dsc_int vectors, bool 
 
 static bool do_wide(const dsc_problem *p, dsc_int item, dsc_int vectors, bool tail)
 {
-    if (vectors == 1 && (tail || ALWAYS_MASKED))
-        return do_stretch(p, item, true, 1, 1);
-    switch (tail ? 0 : vectors) {
-    case 1: return do_stretch(p, item, true, 1, 0);
-    case 2: return do_stretch(p, item, true, 2, 0);
-    case 4: return do_stretch(p, item, true, 4, 0);
-    default: return do_stretch(p, item, true, 0, 0);
-    }
+    return do_some(p, item, true, vectors, tail);
 }
 
 static void run_graph(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)

@@ -11,6 +11,8 @@
 #define ITEM_TAPS 64                    /* about as many taps as one item sums */
 #define WEIGHTS_STRIP_BYTES (96 << 10)
 #define WEIGHTS_CACHED (1 << 20)        /* bytes of x and y that a core keeps at hand */
+#define WEIGHTS_SUMS (8 << 10)          /* bytes of sums of an item with vectors of channels: lines that lie together ... */
+#define WEIGHTS_PIECE (64 << 10)       /* ... come from memory together; of its x and y, which all of them go through */
 #define WEIGHTS_PHASES 16               /* greater strides are left to the exact way */
 
 /* Elements of a strip row for so many outputs and taps. */
@@ -55,6 +57,23 @@ static bool weights_interleaved(const dsc_problem *p)
            p->e.mode == DSC_ZEROS && p->channels >= LANES / 4;
 }
 
+/* With vectors of channels: most of them in an item, and rows of outputs that all of those go through before others do. The rows
+ * decide the order of summation, and must not depend on the number of threads. */
+static void plan_channels(const dsc_problem *p, dsc_plan *plan)
+{
+    const dsc_int *stride = p->e.stride, taps = plan->tap_rows * plan->tap_columns;
+    dsc_int most = at_most(p->channels, at_least(WEIGHTS_SUMS / (taps * (dsc_int)sizeof(real)), LANES) / LANES * LANES);
+    double row = (double)most * (double)plan->column_width * (1 + (double)stride[1] * (double)stride[2]) * sizeof(real);
+    plan->band_rows = at_most(plan->band_rows, at_least((dsc_int)(WEIGHTS_PIECE / row), 1));
+    plan->group = round_up(at_most(divide_up(p->channels, p->threads), most), LANES);
+}
+
+/* Reals in the sums of one item. */
+static dsc_int sums_of_item(const dsc_plan *plan)
+{
+    return plan->tap_rows * plan->tap_columns * round_up(plan->group, LANES);
+}
+
 static double operand_bytes(const dsc_problem *p)
 {
     const dsc_int *in = p->e.in;
@@ -71,13 +90,15 @@ static ONCE_A_CALL void plan_weights(const dsc_problem *p, dsc_plan *plan)
     plan->tap_rows = at_most(e->kernel[1], at_least(ITEM_TAPS / plan->tap_columns, 1));
     plan->column_width = at_least(at_most(e->out[2], PIECE_VECTORS / 2 * vectors), 1);
     plan->band_rows = at_least(at_most(e->out[1], PIECE_VECTORS / divide_up(plan->column_width, vectors)), 1);
+    plan->group = 1;
+    if (plan->path == INTERLEAVED)
+        plan_channels(p, plan);
     if (plan->path == STRIPS && p->x.data && !fit_weights_strips(e, plan))
         plan->path = ELEMENTS;
-    plan->group = plan->path == INTERLEAVED ? LANES : 1;
     plan->groups = divide_up(p->channels * p->multiplier, plan->group);
     plan->bands = divide_up(e->out[1], plan->band_rows), plan->columns = divide_up(e->out[2], plan->column_width);
     plan->levels = cascade_levels((double)p->images->count * (double)e->out[0] * (double)plan->bands * (double)plan->columns * p->parts);
-    plan->scratch = (size_t)((plan->levels + 1) * plan->tap_rows * plan->tap_columns * LANES) * sizeof(real) +
+    plan->scratch = (size_t)((plan->levels + 1) * sums_of_item(plan)) * sizeof(real) +
                     (size_t)(plan->strip_rows * plan->strip_pitch + plan->band_rows * plan->column_width) * sizeof(real);
     plan->asks = operand_bytes(p) > WEIGHTS_CACHED;
     plan->items = p->batch * p->parts * plan->groups * e->kernel[0] * divide_up(e->kernel[1], plan->tap_rows) *
