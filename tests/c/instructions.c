@@ -47,6 +47,9 @@ static const fixed_problem problems[] = {
     {"pointwise, float64", "pointwise", FLOAT64, 2, false, 1, 64, 64, 28, 1, 1, 1},
     {"pointwise, complex64", "pointwise", COMPLEX64, 2, false, 1, 64, 64, 28, 1, 1, 1},
     {"weight gradient 3x3", "depthwise weight gradient", FLOAT32, 2, false, 4, 32, 32, 28, 3, 1, 1},
+    {"weight gradient 3x3, channels last", "depthwise weight gradient", FLOAT32, 2, true, 4, 32, 32, 28, 3, 1, 1},
+    {"weight gradient 3x3, small planes", "depthwise weight gradient", FLOAT32, 2, false, 4, 64, 64, 7, 3, 1, 1},
+    {"weight gradient 1D, 15 taps", "depthwise weight gradient", FLOAT32, 1, false, 4, 32, 32, 500, 15, 1, 1},
     {"pointwise weight gradient", "pointwise weight gradient", FLOAT32, 2, false, 4, 64, 64, 14, 1, 1, 1},
 };
 enum { PROBLEMS = sizeof problems / sizeof *problems };
