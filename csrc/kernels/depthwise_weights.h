@@ -8,6 +8,8 @@
 #include "weights_plan.h"
 #include "weights_tile.h"
 
+#define LOOK_PLANES 8   /* between two looks for an interrupt, which take as long as a small plane's rows */
+
 /* What one item sums: some taps of one output channel, or of some vectors of channels. */
 typedef struct {
     const dsc_problem *p;
@@ -229,36 +231,37 @@ static void gather_planar(const weights_item *w, const weights_piece *piece)
 
 #include "weights_interleaved.h"
 
-static void gather_piece(weights_item *w, const weights_piece *piece)
+/* Pieces are changed in place: copies of what has just been written wait for it. */
+static void gather_piece(weights_item *w, weights_piece *piece)
 {
     if (w->plan->path != INTERLEAVED) {
         gather_planar(w, piece);
         return;
     }
+    const char *x = piece->x, *y = piece->y;
     for (w->vector = 0; w->vector < w->vectors; ++w->vector) {
-        weights_piece own = *piece;
         dsc_int beside = channel_of(w, w->vector) - w->channel;
-        own.x = own.x ? element(w->p, own.x, beside) : NULL, own.y = element(w->p, own.y, beside);
-        gather_interleaved(w, &own);
+        piece->x = x ? element(w->p, x, beside) : NULL, piece->y = element(w->p, y, beside);
+        gather_interleaved(w, piece);
     }
+    piece->x = x;
 }
 
-/* All outputs of one depth slice of an image, piece by piece. */
-static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
+/* All outputs of one depth slice of an image, from y on, piece by piece. */
+static void gather_slice(weights_item *w, weights_piece *piece, const char *y, dsc_int *waiting)
 {
     const dsc_problem *p = w->p;
     const dsc_extent *e = &p->e;
     const dsc_plan *plan = w->plan;
-    const char *y = piece.y;
-    for (piece.row = 0; piece.row < e->out[1]; piece.row += plan->band_rows)
-        for (piece.column = 0; piece.column < e->out[2]; piece.column += plan->column_width) {
-            if (piece.row + piece.column > 0 && dsc_stopped(p))   /* the first time the caller has looked */
+    for (piece->row = 0; piece->row < e->out[1]; piece->row += plan->band_rows)
+        for (piece->column = 0; piece->column < e->out[2]; piece->column += plan->column_width) {
+            if (piece->row + piece->column > 0 && dsc_stopped(p))   /* the first time the caller has looked */
                 return;
-            piece.rows = at_most(plan->band_rows, e->out[1] - piece.row);
-            piece.columns = at_most(plan->column_width, e->out[2] - piece.column);
-            piece.y = element(p, y, piece.row * p->y.step[1] + piece.column * p->y.step[2]);
-            gather_piece(w, &piece);
-            *waiting += piece.rows * (plan->path == INTERLEAVED ? piece.columns : divide_up(piece.columns, LANES));
+            piece->rows = at_most(plan->band_rows, e->out[1] - piece->row);
+            piece->columns = at_most(plan->column_width, e->out[2] - piece->column);
+            piece->y = element(p, y, piece->row * p->y.step[1] + piece->column * p->y.step[2]);
+            gather_piece(w, piece);
+            *waiting += piece->rows * (plan->path == INTERLEAVED ? piece->columns : divide_up(piece->columns, LANES));
             if (*waiting >= BLOCK_VECTORS) {
                 close_block(&w->sums);
                 clear_block(&w->sums);
@@ -269,21 +272,19 @@ static void gather_slice(weights_item *w, weights_piece piece, dsc_int *waiting)
 
 /* The products of one depth slice. Complex: of the two pairs of parts that give the part of the gradient; one factor is
  * conjugated. */
-static void gather_parts(weights_item *w, const weights_piece *piece, dsc_int *waiting)
+static void gather_parts(weights_item *w, weights_piece *piece, dsc_int *waiting)
 {
     const dsc_problem *p = w->p;
-    if (p->parts == 1 || !p->x.data) {
-        weights_piece own = *piece;
-        own.y = element(p, own.y, w->part);
-        gather_slice(w, own, waiting);
+    const char *x = piece->x, *y = piece->y;
+    if (p->parts == 1 || !x) {
+        gather_slice(w, piece, element(p, y, w->part), waiting);
         return;
     }
     for (int part = 0; part < 2; ++part) {
-        weights_piece pair = *piece;
         int y_part = part ^ w->part;
-        pair.x = element(p, pair.x, part), pair.y = element(p, pair.y, y_part);
-        pair.negative = part != y_part && (p->conjugate ? y_part == 1 : part == 1);
-        gather_slice(w, pair, waiting);
+        piece->x = element(p, x, part);
+        piece->negative = part != y_part && (p->conjugate ? y_part == 1 : part == 1);
+        gather_slice(w, piece, element(p, y, y_part), waiting);
     }
 }
 
@@ -312,9 +313,11 @@ static void gather_item(weights_item *w)
     dsc_int x = w->batch * p->x.batch + c * p->x.channel + m * p->x.multiplier;
     dsc_int y = w->batch * p->y.batch + c * p->y.channel + m * p->y.multiplier;
     clear_block(&w->sums);
-    for (dsc_int n = 0; n < p->images->count; ++n)
+    for (dsc_int n = 0; n < p->images->count; ++n) {
+        if (n % LOOK_PLANES == 0 && dsc_stopped(p))
+            return;
         for (dsc_int depth = 0; depth < e->out[0]; ++depth) {
-            if (dsc_stopped(p))
+            if (depth > 0 && dsc_stopped(p))
                 return;
             dsc_int source = p->x.data ? dsc_source_index(position_of(w, 0, depth), e->in[0], e->mode) : 0;
             weights_piece piece = {.x = p->x.data};
@@ -326,6 +329,7 @@ static void gather_item(weights_item *w)
             set_ahead(w, n, depth, &piece);
             gather_parts(w, &piece, &waiting);
         }
+    }
     if (waiting > 0)
         close_block(&w->sums);
 }

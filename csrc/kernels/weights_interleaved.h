@@ -59,10 +59,6 @@ INLINE void gather_pixels(const pixels_tile *tile, const int J, const int I, con
 
 typedef void (*pixels_function)(const pixels_tile *);
 
-/* Loops of some hundred bytes, which take up to 1.4 times as long where they begin in the middle of a line of code. */
-#if !FEW_TILES
-WITHOUT("GCC optimize (\"align-loops=64\")")
-#endif
 #define GATHER_PIXELS(J, I) static void pixels_##J##_##I(const pixels_tile *t) { gather_pixels(t, J, I, MASKED_ALL); }
 GATHER_PIXELS(1, 1) GATHER_PIXELS(1, 2) GATHER_PIXELS(1, 3) GATHER_PIXELS(3, 1) GATHER_PIXELS(3, 2) GATHER_PIXELS(3, 3)
 #if !FEW_TILES
@@ -87,10 +83,6 @@ static bool has_some_channels(const dsc_problem *p) { return !MASKED_ALL && p->c
 #define PIXELS_SOME(I) static void pixels_some_##I(const pixels_tile *t) { gather_pixels(t, 1, I, 1); }
 PIXELS_SOME(1) PIXELS_SOME(2) PIXELS_SOME(3)
 static const pixels_function pixels_some[TAPS_TILE] = {pixels_some_1, pixels_some_2, pixels_some_3};
-#endif
-
-#if !FEW_TILES
-AS_USUAL
 #endif
 
 #define WEIGHTS_AHEAD 128   /* in the order of memory, mostly: the rows that come next */
