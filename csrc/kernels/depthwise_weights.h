@@ -145,7 +145,7 @@ static bool borders_finite(const weights_piece *piece, const weights_rows *rows,
     beyond = at_least(at_most(beyond > 0 ? divide_up(beyond, s->phases) : 0, piece->columns), inside);
     for (dsc_int row = 0; row < piece->rows; ++row) {
         const real *y = rows->y + row * rows->y_row;
-        for (int i = 0; i < inside; ++i)
+        for (dsc_int i = 0; i < inside; ++i)
             if (!isfinite(y[i]))
                 return false;
         for (dsc_int i = beyond; i < piece->columns; ++i)
