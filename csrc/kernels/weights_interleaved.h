@@ -130,13 +130,14 @@ static void gather_tap_pixels(const weights_item *w, const weights_piece *piece,
     dsc_int begin, end, top = position_of(w, 1, piece->row) + j * step;
     clip_taps(top, e->stride[1], piece->rows, e->in[1] - (J - 1) * step, 0, &begin, &end);
     for (dsc_int row = 0; row < piece->rows; ++row) {
-        dsc_int first = 0, last = J, rows = row == begin ? end - begin : 0;
-        if (rows > 0)
-            gather_pixel_rows(w, piece, row, rows, j, J);
-        else
-            clip_taps(top + row * e->stride[1], step, J, e->in[1], 0, &first, &last);
-        row += rows > 0 ? rows - 1 : 0;
-        for (; rows <= 0 && first < last; first += rows_of_tile(last - first))
+        dsc_int first, last;
+        if (row == begin && begin < end) {
+            gather_pixel_rows(w, piece, begin, end - begin, j, J);
+            row = end - 1;
+            continue;
+        }
+        clip_taps(top + row * e->stride[1], step, J, e->in[1], 0, &first, &last);
+        for (; first < last; first += rows_of_tile(last - first))
             gather_pixel_rows(w, piece, row, 1, j + first, rows_of_tile(last - first));
     }
 }
