@@ -324,8 +324,8 @@ def test_no_memory(python, name, data_format, what):
     if what == "scratch" and data_format == "channels_last" and not NO_MEMORY_CASES[name]:
         pytest.skip("the scratch may be had from what was freed before")
     # one arena: of another, which a thread of the BLAS may have made, much is reserved and can be had.
-    # Nothing given back while the call runs, as Python does with a mebibyte of its own blocks: the scratch
-    # would find room there.
+    # Nothing given back while the call runs, neither blocks of Python's own nor the end of the heap: in the
+    # room that leaves, the scratch might be had.
     words = dict(MALLOC_MMAP_THRESHOLD_="8192", MALLOC_TOP_PAD_="0", MALLOC_ARENA_MAX="1")
     words |= dict(MALLOC_TRIM_THRESHOLD_=str(1 << 30), PYTHONMALLOC="malloc")
     done = python(NO_MEMORY, name, data_format, what, **words)
