@@ -103,7 +103,7 @@ class BuildKernels(build_ext):
 
 HEADERS = glob("csrc/**/*.h", recursive=True)
 SOURCES = ["geometry", "dispatch", "parallel", "stages", "signature", "dimensions", "loop", "gufunc",
-           "arithmetic", "recording", "graph", "module"]
+           "shortcut", "arithmetic", "recording", "graph", "module"]
 
 setup(
     cmdclass={"build_ext": BuildKernels},

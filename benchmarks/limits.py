@@ -13,7 +13,7 @@ try:
 except ImportError:
     _core = None
 
-CALL_SECONDS = 2e-6
+CALL_SECONDS = 1e-6
 # Smaller copies measure the call of the copy, not the memory.
 SMALLEST_COPY = 1 << 18
 DRAM_COPY = 1 << 28

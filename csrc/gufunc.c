@@ -282,6 +282,7 @@ static PyObject *make_ufunc(PyObject *capsule)
     PyUFuncObject *u = (PyUFuncObject *)ufunc;
     u->obj = Py_NewRef(capsule);
     u->process_core_dims_func = check_core_dimensions;
+    add_shortcut(u);
     /* Without the element-wise overlap assumption of ordinary ufuncs: out=x must be buffered. */
     u->op_flags[b->operands - 1] = NPY_ITER_WRITEONLY | NPY_ITER_UPDATEIFCOPY | NPY_ITER_ALIGNED | NPY_ITER_ALLOCATE |
                                    NPY_ITER_NO_BROADCAST | NPY_ITER_NO_SUBTYPE;

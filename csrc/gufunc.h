@@ -64,7 +64,15 @@ dsc_fit resolve_sizes(const bound *b, const npy_intp *sizes, dsc_extent *e, int 
 
 /* loop.c */
 PyArrayMethod_StridedLoop loop_f16, loop_bf16, loop_f32, loop_f64, loop_c64, loop_c128;
+int run_reals(const bound *b, bool wide, char *const *data, const npy_intp *sizes, const npy_intp *strides);
 dsc_status execute_without_gil(const dsc_table *table, int kernel, dsc_problem *p);
+
+/* shortcut.c */
+void add_shortcut(PyUFuncObject *ufunc);
+/* Calls it without NumPy, with the result, NULL on an exception, or with `out` for it. False: nothing was done. */
+bool call_shortly(PyObject *ufunc, PyObject *const *inputs, PyObject *out, PyObject **result);
+PyObject *is_plain_key(PyObject *module, PyObject *value);
+PyObject *make_shortcut(PyObject *module, PyObject *args);
 
 /* gufunc.c */
 PyObject *make_gufunc(PyObject *module, PyObject *args);

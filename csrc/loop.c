@@ -2,9 +2,11 @@
 #include "gufunc.h"
 
 #define POLL_SECONDS 0.05
+#define BRIEF_WORK (1 << 14)   /* multiply-adds */
 #define LOOK_TICKS (1 << 18)   /* of the time stamp counter: some 0.1 ms */
 
-static _Thread_local double next_poll;   /* 0: not the thread that made the call */
+enum { NOT_CALLING = 0, NEVER_POLLED = -1 };
+static _Thread_local double next_poll = NOT_CALLING;   /* a time, or one of these */
 
 /* Has another look at the clock been a moment ago? It takes as long as a small tile, the processor's own counter a quarter. */
 static bool looked_lately(void)
@@ -23,9 +25,12 @@ static bool looked_lately(void)
 static bool poll_signals(void)
 {
     double time;
-    if (next_poll == 0 || looked_lately() || (time = dsc_seconds()) < next_poll)
+    if (next_poll == NOT_CALLING || looked_lately() || (time = dsc_seconds()) < next_poll)
         return false;
+    const bool first = next_poll == NEVER_POLLED;
     next_poll = time + POLL_SECONDS;
+    if (first)
+        return false;
     PyGILState_STATE state = PyGILState_Ensure();
     bool raised = PyErr_CheckSignals() < 0;
     PyGILState_Release(state);
@@ -217,10 +222,20 @@ static dsc_problem read_problem(const bound *b, char *const *data, const npy_int
     return p;
 }
 
+/* Some microseconds at most: to let others have the GIL would take a tenth of that, and to get it back may take longer. */
+static bool is_brief(const dsc_problem *p)
+{
+    const dsc_extent *e = &p->e;
+    double work = (double)p->batch * (double)p->outputs * (double)p->summands * (p->images ? (double)p->images->count : 1);
+    for (int axis = 0; axis < 3; ++axis)
+        work *= (double)e->out[axis] * (double)e->kernel[axis];
+    return work * (p->mixing.data ? (double)p->channels : 1) < BRIEF_WORK;
+}
+
 dsc_status execute_without_gil(const dsc_table *table, int kernel, dsc_problem *p)
 {
     /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
-    PyThreadState *state = PyGILState_Check() ? PyEval_SaveThread() : NULL;
+    PyThreadState *state = PyGILState_Check() && !is_brief(p) ? PyEval_SaveThread() : NULL;
     dsc_problem merged;
     if (kernel == DSC_DEPTHWISE && table->merges_axes(p)) {
         merged = *p;
@@ -228,10 +243,10 @@ dsc_status execute_without_gil(const dsc_table *table, int kernel, dsc_problem *
         p = &merged;
     }
     p->poll = poll_signals;
-    next_poll = dsc_seconds() + POLL_SECONDS;
+    next_poll = NEVER_POLLED;
     const bool stages = kernel == DSC_SEPARABLE && table->in_stages(p);
     dsc_status status = stages ? dsc_execute_stages(table, p) : dsc_execute(&table->operation[kernel], p);
-    next_poll = 0;
+    next_poll = NOT_CALLING;
     if (state)
         PyEval_RestoreThread(state);
     return status;
@@ -262,10 +277,8 @@ static bool has_dense_rows(const bound *b, const npy_intp *sizes, const npy_intp
     return true;
 }
 
-static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy_intp *sizes, const npy_intp *strides,
-                    const storage *s)
+static int run_loop(const bound *b, char *const *data, const npy_intp *sizes, const npy_intp *strides, const storage *s)
 {
-    const bound *b = bound_of(context->caller);
     dsc_images images;
     if (b->row->kernel == DSC_STANDARD && !has_dense_rows(b, sizes, strides, s->item))
         return refuse_call(PyExc_ValueError, b, "weight must be dense but for its first axis");
@@ -278,13 +291,19 @@ static int run_loop(PyArrayMethod_Context *context, char *const *data, const npy
     return refuse_call(PyExc_MemoryError, b, "not enough memory for scratch space");
 }
 
+int run_reals(const bound *b, bool wide, char *const *data, const npy_intp *sizes, const npy_intp *strides)
+{
+    static const storage reals[] = {{DSC_FLOAT32, DSC_NATIVE, 4, 1}, {DSC_FLOAT64, DSC_NATIVE, 8, 1}};
+    return run_loop(b, data, sizes, strides, &reals[wide]);
+}
+
 #define LOOP(name, ...) \
     int loop_##name(PyArrayMethod_Context *context, char *const *data, const npy_intp *sizes, const npy_intp *strides, \
                     NpyAuxData *unused) \
     { \
         static const storage s = {__VA_ARGS__}; \
         (void)unused; \
-        return run_loop(context, data, sizes, strides, &s); \
+        return run_loop(bound_of(context->caller), data, sizes, strides, &s); \
     }
 
 LOOP(f16, DSC_FLOAT32, DSC_HALF, 2, 1)

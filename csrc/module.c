@@ -122,6 +122,8 @@ static PyObject *build_info(PyObject *module, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"make_gufunc", make_gufunc, METH_VARARGS, "A configured ufunc (see dsconv.gufunc)."},
+    {"is_plain_key", is_plain_key, METH_O, "Is it an int, a word, None or a tuple of them?"},
+    {"make_shortcut", make_shortcut, METH_VARARGS, "Runner.run, which is called where its shortcuts do not do."},
     {"graph_propagate", graph_propagate, METH_VARARGS, "A sparse matrix times features (see dsconv.graph)."},
     {"graph_gradient", graph_gradient, METH_VARARGS, "The gradient of a sparse matrix's values."},
     {"graph_group", graph_group, METH_VARARGS, "Positions of equal keys, key by key, in their order."},

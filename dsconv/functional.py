@@ -144,7 +144,7 @@ _MAKERS = {
 
 def _define(operation, rank):
     maker, runner = _MAKERS[operation]
-    function = maker(runner(operation, rank).run)
+    function = maker(runner(operation, rank).quick_run)
     # under its own name it pickles, and shows up in tracebacks as what it is
     function.__name__ = function.__qualname__ = gufuncs.public_name(operation, rank)
     function.__doc__ = docstrings.of_function(operation, rank)

@@ -9,15 +9,9 @@ from math import prod
 
 from numpy import asarray
 
-from . import gufuncs
+from . import _core, gufuncs
 
 _SHORTCUTS = 256
-_PLAIN = frozenset((int, str, type(None)))
-
-
-def _is_plain(value):
-    """True for ints, words, None and tuples of them. As dictionary keys 1, True and 1.0 are all the same."""
-    return type(value) in _PLAIN or (type(value) is tuple and all(map(_is_plain, value)))
 
 
 class Runner:
@@ -35,6 +29,8 @@ class Runner:
         # PyTorch keeps a transposed convolution's filters in another form, which is the native one
         self.transposed = "_transpose" in operation
         self.shortcuts = {}
+        # takes calls of dense arrays to the ufuncs in `shortcuts`, all others to `run`
+        self.quick_run = _core.make_shortcut(self.shortcuts, self.run)
 
     def run(self, inputs, optional, keywords, out, dtype, casting):
         present, bit = 0, 1
@@ -44,7 +40,7 @@ class Runner:
                 present += bit
             bit += bit
         key = present, keywords
-        plain = _PLAIN.issuperset(map(type, keywords)) or all(map(_is_plain, keywords))
+        plain = _core.is_plain_key(keywords)
         ufunc, channel_axis = (self.shortcuts.get(key) if plain else None) or self.resolve(key, plain)
         try:
             self.adapt(inputs, channel_axis)

@@ -853,6 +853,8 @@ BUGS = [
         "t->inside_high + 1 - (s->last - 1) * t->dilation",
         isa="avx2",
     ),
+    # ---- calls past NumPy
+    Bug("all images are the first", "shortcut.c", "looped && size[0] > 1 ? step[0] : 0", "0"),
     # ---- right results, wrong memory
     Bug(
         "masked load reads on",
