@@ -23,6 +23,12 @@ FLAGS = [
     "-Wno-psabi",
 ]
 
+# Functions in the order of their names: those of float32 and float64, and of the kernel sets, come side by
+# side, and an archive, which looks back 32 KiB, takes a tenth less.
+ELF = sys.platform not in ("win32", "darwin")
+FLAGS += ["-ffunction-sections"] if ELF else []
+LINKED = ["-Wl,-s", "-Wl,--sort-section=name"] if ELF else []
+
 # Of the baseline, which few processors need: what makes it smaller, and a tenth slower.
 ALIGNED = ("functions", "jumps", "labels", "loops")
 SMALLER = ["-Os", "-fno-tree-vectorize", "-fno-ivopts", *(f"-falign-{each}=1" for each in ALIGNED)]
@@ -113,7 +119,7 @@ setup(
             sources=[f"csrc/{name}.c" for name in SOURCES],
             include_dirs=["csrc", numpy.get_include()],
             depends=HEADERS,
-            extra_link_args=[] if sys.platform in ("win32", "darwin") else ["-Wl,-s"],
+            extra_link_args=LINKED,
         )
     ],
 )
