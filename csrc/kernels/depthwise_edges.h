@@ -61,14 +61,25 @@ INLINE void load_overlapping(const roll_kind k, const real *p, dsc_int last, con
 {
     UNROLL
     for (int v = 0; v < k.vectors; ++v) {
-        const real *from = p + (v == k.vectors - 1 ? last : v * LANES);
-        if (v == 0 && column < k.columns / 2)
+        const real *from = p + (v > 0 && v == k.vectors - 1 ? last : v * LANES);
+        if (k.vectors == 1 || (v == 0 && column < k.columns / 2))
             x[v] = v_load_masked(from, edges[0]);
         else if (v == k.vectors - 1 && column > (k.columns - 1) / 2)
             x[v] = v_load_masked(from, edges[1]);
         else
             x[v] = v_load(from);
         V_KEEP(x[v]);
+    }
+}
+
+/* Their products with a tap; with LEFT_OUT taps need not be finite. A single vector meets both borders. */
+INLINE void add_overlapping(const roll_kind k, vec *sums, const int column, const mask *edges, const vec *x, vec tap)
+{
+    UNROLL
+    for (int v = 0; v < k.vectors; ++v) {
+        const bool left = v == 0 && column < k.columns / 2, right = v == k.vectors - 1 && column > (k.columns - 1) / 2;
+        const bool left_out = k.masked == LEFT_OUT && (k.vectors == 1 || left || right);
+        sums[v] = left_out ? v_add_product_masked(sums[v], x[v], tap, edges[v > 0]) : sums[v] + x[v] * tap;
     }
 }
 

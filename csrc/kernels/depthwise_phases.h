@@ -5,6 +5,7 @@
 #ifndef DSCONV_DEPTHWISE_PHASES_H
 #define DSCONV_DEPTHWISE_PHASES_H
 
+#include "depthwise_overlapping.h"
 #include "depthwise_planar.h"
 #include "window.h"
 
@@ -24,38 +25,59 @@ typedef struct {
     bool far;                                         /* results are asked for before they are written */
 } phase_tile;
 
-/* What is constant in one of the functions below: phases, row taps, vectors of each phase; column taps of each, or 0: any, which
- * are read again for every row. */
-typedef struct { int phases, rows, vectors, columns; } phase_kind;
+/* What is constant in one of the functions below: phases, row taps, vectors of each phase; columns that the phases read together, and
+ * of each phase, four bits for each, where its column taps begin and end among them. No columns: any, which are read again for every
+ * row. `deep`: of columns that are known, several depth taps. */
+typedef struct { int phases, rows, vectors, columns, first, last, deep; } phase_kind;
+
+INLINE int phase_bits(int all, int phase) { return all >> 4 * phase & 15; }
 
 typedef vec phase_sums[PHASES_MOST][PHASE_ROWS][ROLLED_VECTORS];
 
-/* What a function that knows its column taps keeps at constant addresses. */
-#define KNOWN_PHASES 2
-#define KNOWN_COLUMNS 2
-typedef struct { near_taps taps[KNOWN_PHASES]; column_edges edges[KNOWN_PHASES][KNOWN_COLUMNS]; } known_taps;
+/* What a function that knows its column taps keeps in registers, or, of several depth taps, close together. */
+#define KNOWN_COLUMNS 3
+#define KNOWN_ROWS 3
+typedef struct {
+    vec tap[PHASES_MOST][KNOWN_ROWS][KNOWN_COLUMNS];
+    column_edges edges[KNOWN_COLUMNS];
+    real near[DEEP_TAPS][PHASES_MOST][KNOWN_ROWS][KNOWN_COLUMNS];
+} known_taps;
 
-INLINE roll_kind as_roll(const phase_kind k)
+INLINE vec known_tap(const phase_kind k, const known_taps *known, const dsc_int depth, const int phase, const int i, const int c)
 {
-    return (roll_kind){.rows = k.rows, .columns = k.columns, .vectors = k.vectors, .masked = k.columns ? NOT_ALL : LEFT_OUT};
+    return k.deep ? v_spread(known->near[depth][phase][i][c]) : known->tap[phase][i][c];
 }
 
-/* One depth tap, and as many column taps of each phase as the function knows. */
-INLINE void add_known_phases(const phase_tile *w, const phase_kind k, const int all, const real *x, int first, int last,
-                             const known_taps *known, phase_sums sums)
+/* Of several vectors the last begins within the one before, see depthwise_overlapping.h. */
+INLINE roll_kind as_roll(const phase_kind k)
+{
+    return (roll_kind){.rows = k.rows, .columns = k.columns, .vectors = k.vectors, .overlaps = k.columns && k.vectors > 1,
+                       .masked = k.columns ? NOT_ALL : LEFT_OUT};
+}
+
+/* One depth tap and one column that the phases read, into all phases that do. */
+INLINE void add_known_column(const phase_kind k, const int all, const int c, int first, int last, const known_taps *known,
+                             const dsc_int depth, const vec *inputs, phase_sums sums)
 {
     UNROLL
     for (int phase = 0; phase < k.phases; ++phase) {
+        if (c < phase_bits(k.first, phase) || c >= phase_bits(k.last, phase))
+            continue;
         UNROLL
-        for (int c = 0; c < k.columns; ++c) {
-            const mask *edges = known->edges[phase][c];
-            vec inputs[TILE_VECTORS];
-            load_edges(as_roll(k), x + w->first[phase] + c, edges, inputs);
-            UNROLL
-            for (int i = 0; i < k.rows; ++i)
-                if (all || (i >= first && i <= last))
-                    add_edges(as_roll(k), sums[phase][i], edges, inputs, v_spread(known->taps[phase].tap[i][c]));
-        }
+        for (int i = 0; i < k.rows; ++i)
+            if (all || (i >= first && i <= last))
+                add_overlapping(as_roll(k), sums[phase][i], c, known->edges[c], inputs, known_tap(k, known, depth, phase, i, c));
+    }
+}
+
+INLINE void add_known_phases(const phase_tile *w, const phase_kind k, const int all, const real *x, int first, int last,
+                             const known_taps *known, const dsc_int depth, phase_sums sums)
+{
+    UNROLL
+    for (int c = 0; c < k.columns; ++c) {
+        vec inputs[ROLLED_VECTORS];
+        load_overlapping(as_roll(k), x + c, w->tile.second, c, known->edges[c], inputs);
+        add_known_column(k, all, c, first, last, known, depth, inputs, sums);
     }
 }
 
@@ -65,7 +87,8 @@ INLINE void add_phases(const phase_tile *w, const phase_kind k, const int all, c
 {
     const depthwise_tile *t = &w->tile;
     if (k.columns) {
-        add_known_phases(w, k, all, row, first, last, known, sums);
+        for (dsc_int depth = k.deep ? t->depth_first : 0; depth < (k.deep ? t->depth_last : 1); ++depth)
+            add_known_phases(w, k, all, row + depth * t->slice, first, last, known, depth, sums);
         return;
     }
     for (tap_slice s = first_slice(t); s.summand < t->summands; next_slice(t, &s)) {
@@ -87,8 +110,10 @@ INLINE void add_phases(const phase_tile *w, const phase_kind k, const int all, c
     }
 }
 
-INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, const mask *stored, phase_sums sums)
+/* `second`: the lane at which the last of vectors that overlap begins. */
+INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, dsc_int second, const mask *stored, phase_sums sums)
 {
+    const bool overlaps = as_roll(k).overlaps;
     UNROLL
     for (int v = 0; v < k.vectors; ++v) {
         vec parts[PHASES_MOST], row[PHASES_MOST];
@@ -98,11 +123,27 @@ INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, co
         v_join(k.phases, parts, row);
         UNROLL
         for (int i = 0; i < k.phases; ++i) {
-            real *to = y + (v * k.phases + i) * LANES;
-            if (v == k.vectors - 1)
+            real *to = y + (k.phases * (overlaps && v == k.vectors - 1 ? second : v * LANES) + i * LANES);
+            if (v == k.vectors - 1 && !overlaps)
                 v_store_start(to, row[i], stored[i]);
             else
                 v_store(to, row[i]);
+        }
+    }
+}
+
+INLINE void read_known_taps(const phase_tile *w, const phase_kind k, const int phase, known_taps *known)
+{
+    const depthwise_tile *t = &w->tile;
+    UNROLL
+    for (int i = 0; i < k.rows; ++i) {
+        UNROLL
+        for (int c = phase_bits(k.first, phase); c < phase_bits(k.last, phase); ++c) {
+            const real *tap = t->taps + w->taps[phase] + i * t->tap_row + (c - phase_bits(k.first, phase)) * t->tap_column;
+            if (!k.deep)
+                known->tap[phase][i][c] = v_spread(*tap);
+            for (dsc_int depth = t->depth_first; k.deep && depth < t->depth_last; ++depth)
+                known->near[depth][phase][i][c] = tap[depth * t->tap_depth];
         }
     }
 }
@@ -120,7 +161,7 @@ INLINE void roll_phase_plane(const phase_tile *w, const phase_kind k, const epil
     UNROLL
     for (int phase = 0; phase < k.phases; ++phase) {
         if (k.columns)
-            gather_taps_near(t, as_roll(k), t->taps + w->taps[phase], &known->taps[phase]);
+            read_known_taps(w, k, phase, known);
         start_rolling(as_roll(k), bias, sums[phase]);
     }
     for (dsc_int r = 0; r < t->rows + before; ++r, x += t->row, y += t->y_row) {
@@ -133,7 +174,7 @@ INLINE void roll_phase_plane(const phase_tile *w, const phase_kind k, const epil
         if (ahead)
             announce_row(y + ahead, 1, k.phases * k.vectors);
         if (r >= before)
-            store_phases(k, finish, y, stored, sums);
+            store_phases(k, finish, y, t->second, stored, sums);
         UNROLL
         for (int phase = 0; phase < k.phases; ++phase)
             shift_sums(as_roll(k), bias, sums[phase]);
@@ -151,17 +192,17 @@ INLINE void roll_phases(const phase_tile *given, const phase_kind k)
     for (int i = 0; i < k.phases; ++i)
         stored[i] = v_mask(0, w.outputs - (k.phases * (k.vectors - 1) + i) * LANES);
     for (dsc_int c = 0; c < t->column_last; ++c)
-        find_edges(t, (k.vectors - 1) * LANES, c, edges[c]);
-    for (int phase = 0; k.columns && phase < k.phases; ++phase)
-        for (int c = 0; c < k.columns; ++c)
-            memcpy(known.edges[phase][c], edges[w.first[phase] + c], sizeof edges[0]);
+        find_edges(t, as_roll(k).overlaps ? t->second : (k.vectors - 1) * LANES, c, edges[c]);
+    UNROLL
+    for (int c = 0; c < k.columns; ++c)
+        known.edges[c][0] = edges[c][0], known.edges[c][1] = edges[c][1];
     for (dsc_int plane = 0; plane < t->planes; ++plane, next_plane(t))
         roll_phase_plane(&w, k, &finish, stored, edges, &known);
 }
 
 typedef void (*phase_function)(const phase_tile *);
 
-#define PHASE_TILE(S, KH, V) static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V, 0}); }
+#define PHASE_TILE(S, KH, V) static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V, 0, 0, 0, 0}); }
 #define PHASE_TILES(KH) PHASE_TILE(2, KH, 1) PHASE_TILE(2, KH, 2)
 #define PHASE_ENTRIES(KH) {phases_2_##KH##_1, phases_2_##KH##_2}
 
@@ -178,17 +219,59 @@ static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTO
 };
 #endif
 
-/* Of 4 x 4 taps and stride 2, those of the most frequent kernel. */
-#if FEW_TILES || defined VECTOR_FREE_MASKS
+/* By the columns where the taps of each phase begin and end, four bits for each: those of kernels as wide as the stride, of three to
+ * five columns for stride 2, and of five for stride 3, whose padding is as usual. */
+#if FEW_TILES
 static phase_function known_phases(const phase_tile *w, dsc_int phases) { (void)w, (void)phases; return NULL; }
 #else
-static __attribute__((noinline)) void phases_two_by_two(const phase_tile *t) { roll_phases(t, (phase_kind){2, 2, 2, 2}); }
+#define PHASES_KNOWN(S, KH, C, FIRST, LAST, D, V) \
+    static __attribute__((noinline)) void phases_##FIRST##_##LAST##_##KH##_##D##_##V(const phase_tile *t) \
+    { roll_phases(t, (phase_kind){S, KH, V, C, FIRST, LAST, D}); }
+#define KNOWN_TWO(KH, C, FIRST, LAST, D) PHASES_KNOWN(2, KH, C, FIRST, LAST, D, 1) PHASES_KNOWN(2, KH, C, FIRST, LAST, D, 2)
+#define KNOWN_ONE(S, KH, C, FIRST, LAST) PHASES_KNOWN(S, KH, C, FIRST, LAST, 0, 1)
+#define TWO_ENTRY(KH, FIRST, LAST, D) {phases_##FIRST##_##LAST##_##KH##_##D##_1, phases_##FIRST##_##LAST##_##KH##_##D##_2}
+#define ONE_ENTRY(KH, FIRST, LAST) {phases_##FIRST##_##LAST##_##KH##_0_1}
+KNOWN_TWO(1, 1, 0x00, 0x11, 0)
+KNOWN_TWO(1, 2, 0x00, 0x21, 0) KNOWN_TWO(2, 2, 0x00, 0x21, 0) KNOWN_TWO(1, 2, 0x00, 0x21, 1) KNOWN_TWO(2, 2, 0x00, 0x21, 1)
+KNOWN_TWO(1, 2, 0x10, 0x22, 0) KNOWN_TWO(2, 2, 0x10, 0x22, 0) KNOWN_TWO(1, 2, 0x10, 0x22, 1) KNOWN_TWO(2, 2, 0x10, 0x22, 1)
+KNOWN_TWO(2, 3, 0x10, 0x32, 0) KNOWN_TWO(2, 3, 0x10, 0x32, 1)
+KNOWN_TWO(2, 3, 0x10, 0x33, 0) KNOWN_TWO(3, 3, 0x10, 0x33, 0)
+KNOWN_TWO(2, 3, 0x00, 0x32, 0) KNOWN_TWO(3, 3, 0x00, 0x32, 0)
+KNOWN_ONE(3, 1, 1, 0x000, 0x111) KNOWN_ONE(4, 1, 1, 0x0000, 0x1111)
+KNOWN_ONE(3, 1, 3, 0x110, 0x322) KNOWN_ONE(3, 2, 3, 0x110, 0x322)
 
+static const struct { int phases, first, last, deep; phase_function functions[KNOWN_ROWS][PHASE_VECTORS]; } known_table[] = {
+    {2, 0x00, 0x11, 0, {TWO_ENTRY(1, 0x00, 0x11, 0)}},
+    {2, 0x00, 0x21, 0, {TWO_ENTRY(1, 0x00, 0x21, 0), TWO_ENTRY(2, 0x00, 0x21, 0)}},
+    {2, 0x00, 0x21, 1, {TWO_ENTRY(1, 0x00, 0x21, 1), TWO_ENTRY(2, 0x00, 0x21, 1)}},
+    {2, 0x10, 0x22, 0, {TWO_ENTRY(1, 0x10, 0x22, 0), TWO_ENTRY(2, 0x10, 0x22, 0)}},
+    {2, 0x10, 0x22, 1, {TWO_ENTRY(1, 0x10, 0x22, 1), TWO_ENTRY(2, 0x10, 0x22, 1)}},
+    {2, 0x10, 0x32, 0, {{NULL}, TWO_ENTRY(2, 0x10, 0x32, 0)}},
+    {2, 0x10, 0x32, 1, {{NULL}, TWO_ENTRY(2, 0x10, 0x32, 1)}},
+    {2, 0x10, 0x33, 0, {{NULL}, TWO_ENTRY(2, 0x10, 0x33, 0), TWO_ENTRY(3, 0x10, 0x33, 0)}},
+    {2, 0x00, 0x32, 0, {{NULL}, TWO_ENTRY(2, 0x00, 0x32, 0), TWO_ENTRY(3, 0x00, 0x32, 0)}},
+    {3, 0x000, 0x111, 0, {ONE_ENTRY(1, 0x000, 0x111)}},
+    {3, 0x110, 0x322, 0, {ONE_ENTRY(1, 0x110, 0x322), ONE_ENTRY(2, 0x110, 0x322)}},
+    {4, 0x0000, 0x1111, 0, {ONE_ENTRY(1, 0x0000, 0x1111)}},
+};
+
+/* Of two vectors: do the borders meet only lanes for which the tile has masks? */
 static phase_function known_phases(const phase_tile *w, dsc_int phases)
 {
     const depthwise_tile *t = &w->tile;
-    const bool two = phases == 2 && t->kernel_rows == 2 && w->last[0] - w->first[0] == 2 && w->last[1] - w->first[1] == 2;
-    return two && t->summands == 1 && t->depth_first == 0 && t->depth_last == 1 && t->finite ? phases_two_by_two : NULL;
+    const int deep = t->depth_first != 0 || t->depth_last != 1;
+    if (t->summands != 1 || t->depth_last > DEEP_TAPS || (NOT_ALL == ZEROS && !t->finite) || t->kernel_rows > KNOWN_ROWS ||
+        t->column_last > KNOWN_COLUMNS)
+        return NULL;
+    int first = 0, last = 0;
+    for (int phase = 0; phase < phases; ++phase)
+        first |= (int)w->first[phase] << 4 * phase, last |= (int)w->last[phase] << 4 * phase;
+    const bool one = t->width <= LANES, two = w->outputs == phases * t->width && borders_apart(t, t->column_last, 2);
+    for (size_t i = 0; i < sizeof known_table / sizeof *known_table && (one || two); ++i)
+        if (known_table[i].phases == phases && known_table[i].first == first && known_table[i].last == last &&
+            known_table[i].deep == deep)
+            return known_table[i].functions[t->kernel_rows - 1][one ? 0 : 1];
+    return NULL;
 }
 #endif
 
@@ -229,15 +312,17 @@ static void run_phase_columns(const plane_region *r, const phase_windows *all, d
                               const real *x, real *y)
 {
     depthwise_tile *t = &w->tile;
-    const phase_function *functions = phase_table[all->count][t->kernel_rows - 1], known = known_phases(w, all->count);
+    const phase_function *functions = phase_table[all->count][t->kernel_rows - 1];
     for (dsc_int done = 0; done < r->columns; done += t->width) {
         dsc_int left = r->columns - done, vectors = at_most(divide_up(left, LANES), functions[1] ? PHASE_VECTORS : 1);
         t->width = at_most(left, vectors * LANES);
         t->inside_low = -(start + done), t->inside_high = r->e->in[2] - (start + done);
         w->outputs = at_most(all->count * t->width, outputs - all->count * done);
+        t->second = t->width - LANES;
         t->x = x + done;
         t->y = y + all->count * done;
-        (known && vectors == 2 ? known : functions[vectors - 1])(w);
+        const phase_function known = known_phases(w, all->count);
+        (known ? known : functions[vectors - 1])(w);
     }
 }
 
