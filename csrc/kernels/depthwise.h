@@ -6,6 +6,9 @@
 #include "depthwise_phases.h"
 #include "depthwise_few_channels.h"
 #include "depthwise_staged.h"
+#if !PIXELS_ABREAST
+#include "depthwise_marching_phases.h"
+#endif
 
 /* Where the planes of a tile's depthwise results go. */
 typedef struct { real *y; dsc_int plane, row, column; const epilogue *finish; } plane_target;
@@ -134,27 +137,69 @@ static bool stores_past(const dsc_problem *p)
     return (VECTOR_BYTES == LINE_BYTES || PIXELS_ABREAST) && whole && !p->mixing.data && result_bytes(p) > PAST_BYTES;
 }
 
-/* Channels [first, first + count) of a tile, channels dense on both sides. */
+/* Channels [first, first + count) of a tile, channels dense on both sides, and where their results go. */
+typedef struct {
+    const output_tile *tile;
+    const packed_channels *packed;
+    dsc_int first, count, y_row, y_column;
+    const epilogue *finish;
+    real *y;
+} pixel_target;
+
+static channel_region region_of_pixels(const dsc_problem *p, const window *w, const pixel_target *to)
+{
+    const dsc_int tap = p->parts * LANES, row = p->e.kernel[2] * tap, step[3] = {p->e.kernel[1] * row, row, tap};
+    const dsc_int taps = p->e.kernel[0] * step[0], vector = divide_up(to->first, LANES);
+    channel_region r = {
+        .e = &w->e, .x = (const real *)p->x.data + to->tile->image * p->x.batch + to->first * p->x.channel, .x_step = p->x.step,
+        .parts = p->parts, .taps = to->packed->taps + vector * taps + first_tap_of(w, step), .tap_vector = taps,
+        .in_order = !p->e.transposed, .bias = to->packed->bias + vector * LANES, .skip = to->first == 0 ? to->packed->skip : 0,
+        .channels = to->count, .depth = w->first[0], .row = w->first[1], .rows = w->count[1], .column = w->first[2],
+        .columns = w->count[2], .y = to->y + w->place[1] * to->y_row + w->place[2] * to->y_column,
+        .y_row = to->y_row * w->spacing[1], .y_column = to->y_column * w->spacing[2], .past = stores_past(p),
+        .spread = w->spacing[2] > 1 && !p->mixing.data && result_bytes(p) > PHASES_FAR, .finish = to->finish,
+    };
+    for (int axis = 0; axis < 3; ++axis)
+        r.tap_step[axis] = step[axis] * w->tap_sign[axis];
+    return r;
+}
+
+#if PIXELS_ABREAST
+static bool run_phases_together(const dsc_problem *p, const pixel_target *to) { (void)p, (void)to; return false; }
+#else
+/* All windows of a tile at once, if there is a function for them. */
+static bool run_phases_together(const dsc_problem *p, const pixel_target *to)
+{
+    const output_tile *t = to->tile;
+    window_cursor at = first_window(p, t);
+    window w[MARCHING_WINDOWS];
+    channel_region r[MARCHING_WINDOWS];
+    phases_together all;
+    if (!p->e.transposed || p->e.stride[1] != MARCHING_PHASES || p->e.stride[2] != MARCHING_PHASES || t->row % MARCHING_PHASES ||
+        t->column % MARCHING_PHASES || at.rows != MARCHING_PHASES || at.columns != MARCHING_PHASES)
+        return false;
+    for (int i = 0; i < MARCHING_WINDOWS; ++i) {
+        next_window(p, t, &at, &w[i]);
+        r[i] = region_of_pixels(p, &w[i], to);
+    }
+    if (!phases_march(r, &all))
+        return false;
+    march_phases(r, &all);
+    return true;
+}
+#endif
+
 static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_channels *packed, dsc_int first,
                              dsc_int count, const epilogue *finish, real *y, dsc_int y_row, dsc_int y_column)
 {
-    const dsc_int tap = p->parts * LANES, row = p->e.kernel[2] * tap, step[3] = {p->e.kernel[1] * row, row, tap};
-    const dsc_int taps = p->e.kernel[0] * step[0], vector = divide_up(first, LANES);
+    const pixel_target to = {.tile = t, .packed = packed, .first = first, .count = count, .y_row = y_row, .y_column = y_column,
+                             .finish = finish, .y = y};
     window w;
     pack_channels(p, t->image, packed);
+    if (run_phases_together(p, &to))
+        return;
     for (window_cursor at = first_window(p, t); next_window(p, t, &at, &w);) {
-        channel_region r = {
-            .e = &w.e, .x = (const real *)p->x.data + t->image * p->x.batch + first * p->x.channel, .x_step = p->x.step,
-            .parts = p->parts, .taps = packed->taps + vector * taps + first_tap_of(&w, step), .tap_vector = taps,
-            .in_order = !p->e.transposed,
-            .bias = packed->bias + vector * LANES, .skip = first == 0 ? packed->skip : 0, .channels = count,
-            .depth = w.first[0], .row = w.first[1], .rows = w.count[1], .column = w.first[2], .columns = w.count[2],
-            .y = y + w.place[1] * y_row + w.place[2] * y_column, .y_row = y_row * w.spacing[1],
-            .y_column = y_column * w.spacing[2], .past = stores_past(p),
-            .spread = w.spacing[2] > 1 && !p->mixing.data, .finish = finish,
-        };
-        for (int axis = 0; axis < 3; ++axis)
-            r.tap_step[axis] = step[axis] * w.tap_sign[axis];
+        channel_region r = region_of_pixels(p, &w, &to);
         if (has_few_channels(&r))
             depthwise_few_channels(&r);
         else if (can_stage(&r))
