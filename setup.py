@@ -19,6 +19,8 @@ FLAGS = [
     "-fno-math-errno",
     "-fvisibility=hidden",
     "-fno-asynchronous-unwind-tables",
+    # half a percent less, at no cost; loops stay aligned
+    *(f"-fno-align-{each}" for each in ("functions", "jumps", "labels")),
     "-g0",
     "-Wno-psabi",
 ]

@@ -36,6 +36,7 @@ HALVING, PHASES = "kernels/depthwise_halving.h", "kernels/depthwise_phases.h"
 INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h"
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
 ABREAST = "kernels/depthwise_abreast_tiles.h"
+MARCHING_PHASES = "kernels/depthwise_marching_phases.h"
 MARCHING, CHANNELS = "kernels/depthwise_marching.h", "kernels/channel_taps.h"
 REGION = "kernels/converted_region.h"
 
@@ -140,6 +141,22 @@ BUGS = [
         "at_most(plane + 1, t.planes)",
         isa="avx512",
         check="C tests",
+    ),
+    Bug(
+        "phases that march lose the last column",
+        MARCHING_PHASES,
+        "q < outputs + k.columns - 1",
+        "q < outputs + k.columns - 2",
+        isa="avx512",
+        ops=TRANSPOSED,
+    ),
+    Bug(
+        "phases that march begin a row early",
+        MARCHING_PHASES,
+        "top = r->row + row - all->before[1]",
+        "top = r->row + row - 1",
+        isa="avx512",
+        ops=TRANSPOSED,
     ),
     Bug(
         "a phase's taps one column late",
