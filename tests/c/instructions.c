@@ -41,6 +41,8 @@ static const fixed_problem problems[] = {
     {"depthwise 3x3, complex64", "depthwise", COMPLEX64, 2, false, 1, 32, 32, 28, 3, 1, 1},
     {"depthwise 3x3, complex64, channels last", "depthwise", COMPLEX64, 2, true, 1, 32, 32, 28, 3, 1, 1},
     {"transposed depthwise 4x4, stride 2", "transposed depthwise", FLOAT32, 2, false, 1, 32, 32, 28, 4, 2, 1},
+    {"transposed depthwise 3x3, stride 2", "transposed depthwise", FLOAT32, 2, false, 1, 32, 32, 28, 3, 2, 1},
+    {"transposed depthwise 4x4x4, stride 2", "transposed depthwise", FLOAT32, 3, false, 1, 8, 8, 14, 4, 2, 1},
     {"separable 3x3", "separable", FLOAT32, 2, false, 1, 64, 64, 28, 3, 1, 1},
     {"separable 3x3, channels last", "separable", FLOAT32, 2, true, 1, 64, 64, 28, 3, 1, 1},
     {"pointwise", "pointwise", FLOAT32, 2, false, 1, 64, 64, 28, 1, 1, 1},
