@@ -124,7 +124,7 @@ INLINE void store_phases(const phase_kind k, const epilogue *finish, real *y, ds
         UNROLL
         for (int i = 0; i < k.phases; ++i) {
             real *to = y + (k.phases * (overlaps && v == k.vectors - 1 ? second : v * LANES) + i * LANES);
-            if (v == k.vectors - 1 && !overlaps)
+            if (v == k.vectors - 1 && (!overlaps || i == k.phases - 1))
                 v_store_start(to, row[i], stored[i]);
             else
                 v_store(to, row[i]);
@@ -186,13 +186,14 @@ INLINE void roll_phases(const phase_tile *given, const phase_kind k)
     phase_tile w = *given;
     depthwise_tile *t = &w.tile;
     const epilogue finish = *t->finish;
+    const dsc_int last = as_roll(k).overlaps ? t->second : (k.vectors - 1) * LANES;
     mask stored[PHASES_MOST];
     column_edges edges[PHASE_COLUMNS];
     known_taps known;
     for (int i = 0; i < k.phases; ++i)
-        stored[i] = v_mask(0, w.outputs - (k.phases * (k.vectors - 1) + i) * LANES);
+        stored[i] = v_mask(0, w.outputs - k.phases * last - i * LANES);
     for (dsc_int c = 0; c < t->column_last; ++c)
-        find_edges(t, as_roll(k).overlaps ? t->second : (k.vectors - 1) * LANES, c, edges[c]);
+        find_edges(t, last, c, edges[c]);
     UNROLL
     for (int c = 0; c < k.columns; ++c)
         known.edges[c][0] = edges[c][0], known.edges[c][1] = edges[c][1];
@@ -266,7 +267,7 @@ static phase_function known_phases(const phase_tile *w, dsc_int phases)
     int first = 0, last = 0;
     for (int phase = 0; phase < phases; ++phase)
         first |= (int)w->first[phase] << 4 * phase, last |= (int)w->last[phase] << 4 * phase;
-    const bool one = t->width <= LANES, two = w->outputs == phases * t->width && borders_apart(t, t->column_last, 2);
+    const bool one = t->width <= LANES, two = w->outputs > phases * (t->width - 1) && borders_apart(t, t->column_last, 2);
     for (size_t i = 0; i < sizeof known_table / sizeof *known_table && (one || two); ++i)
         if (known_table[i].phases == phases && known_table[i].first == first && known_table[i].last == last &&
             known_table[i].deep == deep)
