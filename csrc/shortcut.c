@@ -2,7 +2,7 @@
  * type, and at most one axis to loop over. Whatever is not quite like that is left to it, errors too. */
 #include "gufunc.h"
 
-enum { SIZES_MOST = 1 + DSC_IMAGE_AXES + 12, STEPS_MOST = OPERANDS_MOST * (LETTERS_MOST + 1) };
+enum { SIZES_MOST = 1 + DSC_IMAGE_AXES + 16, STEPS_MOST = OPERANDS_MOST * (LETTERS_MOST + 1) };
 
 /* What NumPy hands to a loop. `steps`: bytes along the loop's axis for each operand, then along the axes of each. */
 typedef struct {

@@ -12,8 +12,8 @@
 #define MARCHING_WINDOWS (MARCHING_PHASES * MARCHING_PHASES)
 #define MARCHING_COLUMNS 3                              /* most columns, and rows, that the phases read together */
 
-/* Outputs of phase (row, column), counted among themselves along the row: output q reads columns q + first to q + last of those from
- * x on, of which [low, high) exist. */
+/* Outputs of phase (row, column), counted among themselves along the row: output q reads columns q + first to q + last of those
+ * from x on, of which [low, high) exist. */
 typedef struct {
     const real *x;
     dsc_int x_row, x_column, low, high, count[MARCHING_PHASES];
@@ -26,8 +26,8 @@ typedef struct {
     const epilogue *finish;
 } phase_march;
 
-/* What is constant in one of the functions below: columns (and rows) read together; where those of each phase begin and end, four bits
- * for each. */
+/* What is constant in one of the functions below: columns (and rows) read together; where those of each phase begin and end, four
+ * bits for each. */
 typedef struct { int columns, first, last; } phase_march_kind;
 
 typedef vec waiting_sums[MARCHING_PHASES][MARCHING_PHASES][MARCHING_COLUMNS];

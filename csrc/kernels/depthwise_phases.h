@@ -25,9 +25,9 @@ typedef struct {
     bool far;                                         /* results are asked for before they are written */
 } phase_tile;
 
-/* What is constant in one of the functions below: phases, row taps, vectors of each phase; columns that the phases read together, and
- * of each phase, four bits for each, where its column taps begin and end among them. No columns: any, which are read again for every
- * row. `deep`: of columns that are known, several depth taps. */
+/* What is constant in one of the functions below: phases, row taps, vectors of each phase; columns that the phases read together,
+ * and of each phase, four bits for each, where its column taps begin and end among them. No columns: any, which are read again for
+ * every row. `deep`: of columns that are known, several depth taps. */
 typedef struct { int phases, rows, vectors, columns, first, last, deep; } phase_kind;
 
 INLINE int phase_bits(int all, int phase) { return all >> 4 * phase & 15; }
@@ -203,7 +203,8 @@ INLINE void roll_phases(const phase_tile *given, const phase_kind k)
 
 typedef void (*phase_function)(const phase_tile *);
 
-#define PHASE_TILE(S, KH, V) static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V, 0, 0, 0, 0}); }
+#define PHASE_TILE(S, KH, V) \
+    static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V, 0, 0, 0, 0}); }
 #define PHASE_TILES(KH) PHASE_TILE(2, KH, 1) PHASE_TILE(2, KH, 2)
 #define PHASE_ENTRIES(KH) {phases_2_##KH##_1, phases_2_##KH##_2}
 
@@ -220,8 +221,8 @@ static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTO
 };
 #endif
 
-/* By the columns where the taps of each phase begin and end, four bits for each: those of kernels as wide as the stride, of three to
- * five columns for stride 2, and of five for stride 3, whose padding is as usual. */
+/* By the columns where the taps of each phase begin and end, four bits for each: those of kernels as wide as the stride, of three
+ * to five columns for stride 2, and of five for stride 3, whose padding is as usual. */
 #if FEW_TILES
 static phase_function known_phases(const phase_tile *w, dsc_int phases) { (void)w, (void)phases; return NULL; }
 #else
