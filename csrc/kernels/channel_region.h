@@ -21,6 +21,7 @@ typedef struct {
     dsc_int y_row, y_column;
     bool past;                 /* vectors that are whole lines are stored past the caches */
     bool spread;               /* pixels of the result have others between them */
+    bool asks;                 /* for what the next rows need: x and y are more than a core's own caches hold */
     const epilogue *finish;
 } channel_region;
 

@@ -146,6 +146,18 @@ typedef struct {
     real *y;
 } pixel_target;
 
+#define ASKS_FROM (8 << 20)        /* bytes of x and y; the third-level cache is fast enough for fewer ... */
+#define ASKED_ROWS_MOST (96 << 10) /* ... and rows of more have been driven out again when they are needed */
+
+/* Channels dense: do rows come from memory, and follow others, so that they should be asked for? */
+static bool asks_for_rows(const dsc_problem *p, const window *w)
+{
+    const dsc_int *in = p->e.in;
+    const double row = (double)in[2] * (double)p->channels * sizeof(real);
+    const double x = row * (double)in[0] * (double)in[1] * (double)p->batch;
+    return !p->mixing.data && w->spacing[2] == 1 && w->count[1] > 1 && row < ASKED_ROWS_MOST && x + result_bytes(p) > ASKS_FROM;
+}
+
 static channel_region region_of_pixels(const dsc_problem *p, const window *w, const pixel_target *to)
 {
     const dsc_int tap = p->parts * LANES, row = p->e.kernel[2] * tap, step[3] = {p->e.kernel[1] * row, row, tap};
@@ -157,7 +169,8 @@ static channel_region region_of_pixels(const dsc_problem *p, const window *w, co
         .channels = to->count, .depth = w->first[0], .row = w->first[1], .rows = w->count[1], .column = w->first[2],
         .columns = w->count[2], .y = to->y + w->place[1] * to->y_row + w->place[2] * to->y_column,
         .y_row = to->y_row * w->spacing[1], .y_column = to->y_column * w->spacing[2], .past = stores_past(p),
-        .spread = w->spacing[2] > 1 && !p->mixing.data && result_bytes(p) > PHASES_FAR, .finish = to->finish,
+        .spread = w->spacing[2] > 1 && !p->mixing.data && result_bytes(p) > PHASES_FAR,
+        .asks = asks_for_rows(p, w), .finish = to->finish,
     };
     for (int axis = 0; axis < 3; ++axis)
         r.tap_step[axis] = step[axis] * w->tap_sign[axis];

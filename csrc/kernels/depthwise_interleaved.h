@@ -153,7 +153,7 @@ static channel_march march_along(const channel_tile *t, dsc_int residue)
         .low = start < 0 ? divide_up(-start, step) : 0, .high = start < e->in[2] ? divide_up(e->in[2] - start, step) : 0,
         .count = divide_up(r->columns - residue, step), .rows = e->kernel[1], .row_first = t->row_first,
         .row_last = t->row_last, .y = r->y + (t->row - r->row) * r->y_row + residue * r->y_column,
-        .y_row = e->dilation[1] * r->y_row, .y_column = step * r->y_column, .spread = r->spread, .finish = r->finish,
+        .y_row = e->dilation[1] * r->y_row, .y_column = step * r->y_column, .spread = r->spread, .asks = r->asks, .finish = r->finish,
     };
 }
 

@@ -35,6 +35,7 @@ typedef struct {
     dsc_int lane_low, lane_high;   /* lanes that are channels */
     bool past;                 /* results are whole lines, and stored past the caches */
     bool spread;               /* pixels of the result have others between them */
+    bool asks;                 /* rows that march together: for what the next ones read and write */
     const epilogue *finish;
 } channel_march;
 
@@ -66,6 +67,16 @@ INLINE void add_inputs(const march_kind k, const int tap_rows, const int newest,
                 sums[m][r] += factor * x[row + r * k.stride];
         }
     }
+}
+
+INLINE bool may_ask(const march_kind k) { return k.rows > 1 && k.parts == 1 && k.taps > 1; }
+
+/* One column of some rows, for the second-level cache. */
+INLINE void ask_for_rows(const real *p, dsc_int step, int rows, const int written)
+{
+#pragma GCC unroll 1
+    for (; rows > 0; --rows, p += step)
+        __builtin_prefetch(p, written, 2);
 }
 
 /* The rows of inputs of a row that marches alone; `part` 1: for the imaginary parts of taps. */
@@ -110,6 +121,8 @@ INLINE void add_column(const channel_march *t, const march_kind k, const int new
          --slice, column += t->x_slice, taps += t->rows * k.taps * k.parts) {
         if (k.rows > 1 || k.resident) {
             add_rows_together(t, k, newest, column, m, taps, resident, sums);
+            if (may_ask(k) && t->asks)
+                ask_for_rows(column + (k.taps + (k.rows - 1) * k.stride) * t->x_row, t->x_row, k.rows * k.stride, 0);
             continue;
         }
         add_rows_singly(t, k, 0, newest, column, m, taps, sums);
@@ -169,6 +182,8 @@ INLINE void march(const channel_march *given, const march_kind k)
         for (int r = 0; r < k.rows && t->spread; ++r)
             __builtin_prefetch(y + MARCH_AHEAD * t->y_column + r * t->y_row, 1);
         store_column(t, k, y, bias, m, sums);
+        if (may_ask(k) && t->asks && !t->past)
+            ask_for_rows(y + k.rows * t->y_row, t->y_row, k.rows, 1);
     }
 }
 

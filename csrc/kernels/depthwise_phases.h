@@ -205,17 +205,17 @@ typedef void (*phase_function)(const phase_tile *);
 
 #define PHASE_TILE(S, KH, V) \
     static void phases_##S##_##KH##_##V(const phase_tile *t) { roll_phases(t, (phase_kind){S, KH, V, 0, 0, 0, 0}); }
-#define PHASE_TILES(KH) PHASE_TILE(2, KH, 1) PHASE_TILE(2, KH, 2)
+#define PHASE_TILES(KH) PHASE_TILE(2, KH, 1) PHASE_TILE(2, KH, 2)   /* of one row, two vectors are rare */
 #define PHASE_ENTRIES(KH) {phases_2_##KH##_1, phases_2_##KH##_2}
 
 /* [phases][row taps - 1][vectors - 1] */
 #if FEW_TILES
 static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTORS];
 #else
-PHASE_TILES(1) PHASE_TILES(2) PHASE_TILES(3) PHASE_TILES(4)
+PHASE_TILE(2, 1, 1) PHASE_TILES(2) PHASE_TILES(3) PHASE_TILES(4)
 PHASE_TILE(3, 1, 1) PHASE_TILE(3, 2, 1) PHASE_TILE(4, 1, 1) PHASE_TILE(4, 2, 1)
 static const phase_function phase_table[PHASES_MOST + 1][PHASE_ROWS][PHASE_VECTORS] = {
-    [2] = {PHASE_ENTRIES(1), PHASE_ENTRIES(2), PHASE_ENTRIES(3), PHASE_ENTRIES(4)},
+    [2] = {{phases_2_1_1}, PHASE_ENTRIES(2), PHASE_ENTRIES(3), PHASE_ENTRIES(4)},
     [3] = {{phases_3_1_1}, {phases_3_2_1}},
     [4] = {{phases_4_1_1}, {phases_4_2_1}},
 };
@@ -314,17 +314,19 @@ static void run_phase_columns(const plane_region *r, const phase_windows *all, d
                               const real *x, real *y)
 {
     depthwise_tile *t = &w->tile;
-    const phase_function *functions = phase_table[all->count][t->kernel_rows - 1];
+    const phase_function *any = phase_table[all->count][t->kernel_rows - 1];
     for (dsc_int done = 0; done < r->columns; done += t->width) {
-        dsc_int left = r->columns - done, vectors = at_most(divide_up(left, LANES), functions[1] ? PHASE_VECTORS : 1);
-        t->width = at_most(left, vectors * LANES);
-        t->inside_low = -(start + done), t->inside_high = r->e->in[2] - (start + done);
-        w->outputs = at_most(all->count * t->width, outputs - all->count * done);
-        t->second = t->width - LANES;
+        phase_function function = NULL;
+        for (dsc_int vectors = at_most(divide_up(r->columns - done, LANES), PHASE_VECTORS); !function; --vectors) {
+            t->width = at_most(r->columns - done, vectors * LANES), t->second = t->width - LANES;
+            t->inside_low = -(start + done), t->inside_high = r->e->in[2] - (start + done);
+            w->outputs = at_most(all->count * t->width, outputs - all->count * done);
+            function = known_phases(w, all->count);
+            function = function ? function : any[vectors - 1];
+        }
         t->x = x + done;
         t->y = y + all->count * done;
-        const phase_function known = known_phases(w, all->count);
-        (known ? known : functions[vectors - 1])(w);
+        function(w);
     }
 }
 
