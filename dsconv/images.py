@@ -151,11 +151,11 @@ def _read_numpy(path):
 
 
 def _add_differences(planes):
-    """A photo of the package: red - green, green, blue - green, each less its neighbours, modulo 256.
+    """A photo of the package: red - green, green, blue - green, each less the row before, modulo 256.
 
     Zipped, that takes a third less.
     """
-    red, green, blue = planes.cumsum(axis=1, dtype=np.uint8).cumsum(axis=2, dtype=np.uint8)
+    red, green, blue = planes.cumsum(axis=1, dtype=np.uint8)
     return np.stack([red + green, green, blue + green], axis=-1)
 
 

@@ -52,7 +52,7 @@ def test_default_run(tmp_path):
     for line in result["operations"]:
         assert 0 < line["error_of_bound"] <= 1
         assert line["macs"] > 0 and line["seconds"] > 0 and line["reference_seconds"] > 0
-    assert images.read(tmp_path / "drawing.ppm").shape == (192, 192, 3)
+    assert images.read(tmp_path / "drawing.ppm").shape == (144, 144, 3)
 
 
 def test_entry_point():
@@ -185,9 +185,9 @@ def test_any_size(rng, size):
 def test_cuts_are_the_photo(photo):
     y, x = 37, 101
     assert np.array_equal(cases.image(photo)[:, y, x] * 255, photo[y, x])
-    line = (cases.signal(photo) * 255).reshape(192, 192)
+    line = (cases.signal(photo) * 255).reshape(144, 144)
     assert line[y, x] == pytest.approx(photo[y, x] @ [0.299, 0.587, 0.114])
-    features = (cases.features(photo) * 255).reshape(3, 4, 4, 48, 48)
+    features = (cases.features(photo) * 255).reshape(3, 4, 4, 36, 36)
     assert np.allclose(features[:, y % 4, x % 4, y // 4, x // 4], photo[y, x])
     volume = cases.volume(photo)
     assert np.array_equal(volume[:, 5, 3, 4], cases.features(photo)[:, 10 + 3, 10 + 4])
@@ -336,7 +336,7 @@ def test_with_pillow(few, tmp_path, capsys, picture):
 
 # ---- the package's own data ----------------------------------------------------------------------
 def test_photo(photo):
-    assert photo.shape == (192, 192, 3) and photo.dtype == np.uint8
-    assert zlib.crc32(photo.tobytes()) == 1315321807
-    assert images.PHOTO.stat().st_size < 70_000
+    assert photo.shape == (144, 144, 3) and photo.dtype == np.uint8
+    assert zlib.crc32(photo.tobytes()) == 3544846476
+    assert images.PHOTO.stat().st_size < 40_000
     assert "public domain" in (images.PHOTO.parent / "LICENSE.md").read_text()

@@ -4,6 +4,7 @@
 #define DSCONV_DEPTHWISE_INTERLEAVED_H
 
 #include "channel_region.h"
+#include "depthwise_blocks.h"
 #include "depthwise_marching.h"
 
 #define PIXELS_LOG2 3      /* most outputs along the width in one tile */
@@ -245,13 +246,13 @@ static bool complex_in_pairs(const dsc_extent *e)
 /* Rows that are computed together. */
 static dsc_int rows_of_channels(const dsc_extent *e, int parts)
 {
-    return march_of(e) < 0 ? 1 : rows_together(e, parts);
+    return march_of(e) < 0 ? 1 : parts == 1 && block_of(e) ? rows_of_block(e) : rows_together(e, parts);
 }
 
 /* Are column taps added one after the other, of each those of all depths and rows? */
 static bool columns_first(const dsc_extent *e)
 {
-    return march_of(e) >= 0;
+    return march_of(e) >= 0 && !block_of(e);
 }
 
 /* Rows of one residue modulo the dilation read the same inputs. */
@@ -261,6 +262,10 @@ static void depthwise_channels(const channel_region *r)
     channel_tile t = {.r = r};
     const int row = march_of(e);
     const dsc_int apart = e->dilation[1];
+    if (runs_blocks(r)) {
+        depthwise_blocks(r);
+        return;
+    }
     clip_taps(r->depth * e->stride[0] - e->low[0], e->dilation[0], e->kernel[0], e->in[0], 0, &t.depth_first,
               &t.depth_last);
     for (dsc_int residue = 0; residue < at_most(apart, r->rows); ++residue) {

@@ -198,23 +198,23 @@ enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
 #define MARCH(K, S, name, rows, resident) \
     static void march_##K##_##S##_##name(const channel_march *t) { march(t, (march_kind){K, S, rows, resident, 1}); }
 #define MARCH_ONE(K, S) MARCH(K, S, one, 1, 0)
-#define MARCH_ALONE(K, S) MARCH_ONE(K, S) MARCH(K, S, flat, 1, K)
-#define MARCH_ALL(K, S) \
-    MARCH_ONE(K, S) MARCH(K, S, some, MARCH_TOGETHER(K), 0) \
-    MARCH(K, S, flat, MARCH_TOGETHER(K), (K) <= MARCH_RESIDENT ? (K) : 0) MARCH(K, S, line, 1, 1)
-#define SHARING(K) MARCH_ALL(K, 1) MARCH_ALL(K, 2)
+#define MARCH_SOME(K, S) MARCH_ONE(K, S) MARCH(K, S, some, MARCH_TOGETHER(K), 0) MARCH(K, S, line, 1, 1)
+#define MARCH_FLAT(K, S) MARCH_SOME(K, S) MARCH(K, S, flat, MARCH_TOGETHER(K), K)
 #define MARCH_ENTRIES(K, S, some, flat, line) \
     {march_##K##_##S##_one, march_##K##_##S##_##some, march_##K##_##S##_##flat, march_##K##_##S##_##line}
-#define SHARING_ENTRIES(K) MARCH_ENTRIES(K, 1, some, flat, line), MARCH_ENTRIES(K, 2, some, flat, line)
-SHARING(1) SHARING(2) SHARING(3) SHARING(5) SHARING(7)
-MARCH_ALONE(3, 3) MARCH_ALONE(3, 4) MARCH_ONE(5, 3) MARCH_ONE(5, 4) MARCH_ONE(7, 3) MARCH_ONE(7, 4)
+#define SOME_ENTRIES(K, S) MARCH_ENTRIES(K, S, some, some, line)
+#define ONE_ENTRIES(K, S) MARCH_ENTRIES(K, S, one, one, one)
+MARCH_FLAT(1, 1) MARCH_FLAT(1, 2) MARCH_FLAT(2, 1) MARCH_FLAT(2, 2) MARCH_SOME(3, 1) MARCH_SOME(3, 2) MARCH_SOME(5, 1) MARCH_SOME(5, 2)
+MARCH_SOME(7, 1) MARCH_SOME(7, 2)
+MARCH_ONE(3, 3) MARCH_ONE(3, 4) MARCH(3, 4, flat, 1, 3) MARCH_ONE(5, 3) MARCH_ONE(5, 4) MARCH_ONE(7, 3) MARCH_ONE(7, 4)
 
-/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above] */
+/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above]; flat squares of 3, 5 and 7 mostly are blocks, see depthwise_blocks.h. */
 static const march_function march_table[5][MARCH_STRIDES][ONE_LINE + 1] = {
-    {SHARING_ENTRIES(1)}, {SHARING_ENTRIES(2)},
-    {SHARING_ENTRIES(3), MARCH_ENTRIES(3, 3, one, flat, one), MARCH_ENTRIES(3, 4, one, flat, one)},
-    {SHARING_ENTRIES(5), MARCH_ENTRIES(5, 3, one, one, one), MARCH_ENTRIES(5, 4, one, one, one)},
-    {SHARING_ENTRIES(7), MARCH_ENTRIES(7, 3, one, one, one), MARCH_ENTRIES(7, 4, one, one, one)},
+    {MARCH_ENTRIES(1, 1, some, flat, line), MARCH_ENTRIES(1, 2, some, flat, line)},
+    {MARCH_ENTRIES(2, 1, some, flat, line), MARCH_ENTRIES(2, 2, some, flat, line)},
+    {SOME_ENTRIES(3, 1), SOME_ENTRIES(3, 2), ONE_ENTRIES(3, 3), MARCH_ENTRIES(3, 4, one, flat, one)},
+    {SOME_ENTRIES(5, 1), SOME_ENTRIES(5, 2), ONE_ENTRIES(5, 3), ONE_ENTRIES(5, 4)},
+    {SOME_ENTRIES(7, 1), SOME_ENTRIES(7, 2), ONE_ENTRIES(7, 3), ONE_ENTRIES(7, 4)},
 };
 
 /* Row of the table for these column taps, -1 where there is none. */
