@@ -7,8 +7,8 @@
 #include "walk.h"
 
 #define ALIGNED_CHANNELS (4 * LANES)    /* fewer, and one vector more costs too much ... */
-#define ALIGNED_MULTIPLIED (10 * LANES) /* ... or fewer than these where taps read each input ... */
-#define MULTIPLIED_TAPS 16    /* ... more than so many */
+#define ALIGNED_MOST (10 * LANES)       /* ... or fewer than these where taps read each input ... */
+#define MULTIPLIED_TAPS 16    /* ... more than so many, or where x and y cannot both be aligned */
 
 /* What a thread keeps between tiles of one image. The first `skip` lanes of the first vector are no channels. */
 typedef struct { dsc_int image, skip; real *taps, *bias; } packed_channels;
@@ -18,19 +18,31 @@ static bool whole_vectors(dsc_int step)
     return step % LANES == 0;
 }
 
-/* Lanes to skip so that vectors of y are aligned in every pixel, where one number does that: a vector of a whole cache line
- * that is not aligned touches two lines, at each load and each store. */
+/* What a call writes; as a double, for it may exceed any integer. */
+static double result_bytes(const dsc_problem *p)
+{
+    return output_volume(&p->e) * (double)p->batch * (double)p->outputs * sizeof(real);
+}
+
+/* Lanes by which the map is past the beginning of a line, where that is one number in every pixel; else -1. */
+static dsc_int lanes_past_line(const dsc_problem *p, const dsc_map *map)
+{
+    const bool same = whole_vectors(map->step[0]) && whole_vectors(map->step[1]) && whole_vectors(map->step[2]) &&
+                      (p->batch == 1 || whole_vectors(map->batch));
+    return same ? (dsc_int)((uintptr_t)map->data / sizeof(real) % LANES) : -1;
+}
+
+/* Lanes to skip so that vectors are aligned in every pixel: one of a whole cache line that is not aligned touches two lines, at each
+ * load and each store. Those of x, which are loaded more often than those of y are stored, where it cannot be both; but results that
+ * are stored past the caches must be aligned, and transposed convolution stores more than it loads. */
 static dsc_int lanes_to_skip(const dsc_problem *p)
 {
-    const dsc_map *y = &p->y;
-    bool same = whole_vectors(y->step[0]) && whole_vectors(y->step[1]) && whole_vectors(y->step[2]) &&
-                (p->batch == 1 || whole_vectors(y->batch));
-    const dsc_int *stride = p->e.stride;
+    const dsc_int *stride = p->e.stride, of_x = lanes_past_line(p, &p->x), of_y = lanes_past_line(p, &p->y);
     const double taps_an_input = kernel_volume(&p->e) / ((double)stride[0] * (double)stride[1] * (double)stride[2]);
-    if (VECTOR_BYTES < 64 || !same || p->channels < (taps_an_input > MULTIPLIED_TAPS ? ALIGNED_MULTIPLIED : ALIGNED_CHANNELS))
-        return 0;
-    const dsc_int skip = (dsc_int)((uintptr_t)y->data / sizeof(real) % LANES);
-    return skip % p->parts ? 0 : skip;
+    const bool by_x = !p->e.transposed && of_x >= 0 && of_x != of_y && result_bytes(p) <= PAST_BYTES;
+    const dsc_int skip = by_x ? of_x : of_y;
+    const dsc_int fewest = by_x || taps_an_input > MULTIPLIED_TAPS ? ALIGNED_MOST : ALIGNED_CHANNELS;
+    return VECTOR_BYTES < LINE_BYTES || skip < 0 || p->channels < fewest || skip % p->parts ? 0 : skip;
 }
 
 /* Sets to which masks are dear: a last vector of fewer channels begins within the one before, and has taps of its own, which come

@@ -5,6 +5,7 @@
 #ifndef DSCONV_DEPTHWISE_TILE_H
 #define DSCONV_DEPTHWISE_TILE_H
 
+#include "channel_taps.h"
 #include "epilogue.h"
 #include "walk.h"
 
@@ -45,12 +46,6 @@ typedef struct {
     bool finite;                 /* all taps are, as far as that was looked at */
     const epilogue *finish;
 } depthwise_tile;
-
-/* What a call writes; as a double, for it may exceed any integer. */
-static double result_bytes(const dsc_problem *p)
-{
-    return output_volume(&p->e) * (double)p->batch * (double)p->outputs * sizeof(real);
-}
 
 /* Depth taps of one summand after the other. */
 typedef struct { dsc_int summand, depth, x, taps; } tap_slice;
