@@ -37,6 +37,7 @@ INTERLEAVED, SEPARABLE = "kernels/depthwise_interleaved.h", "kernels/separable.h
 PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
 ABREAST = "kernels/depthwise_abreast_tiles.h"
 MARCHING_PHASES = "kernels/depthwise_marching_phases.h"
+BLOCKS = "kernels/depthwise_blocks.h"
 MARCHING, CHANNELS = "kernels/depthwise_marching.h", "kernels/channel_taps.h"
 REGION = "kernels/converted_region.h"
 
@@ -139,6 +140,56 @@ BUGS = [
         "kernels/depthwise_paired.h",
         "at_most(plane + 1, t.planes - 1)",
         "at_most(plane + 1, t.planes)",
+        isa="avx512",
+        check="C tests",
+    ),
+    Bug(
+        "a block's first column of inputs too many",
+        BLOCKS,
+        "(1u << high) - (1u << low)",
+        "(1u << high) - (1u << low >> 1)",
+        isa="avx512",
+    ),
+    Bug(
+        "a block's last row of inputs missed",
+        BLOCKS,
+        "b.row_bits = (1u << last) - (1u << first)",
+        "b.row_bits = (1u << last >> 1) - (1u << first)",
+        isa="avx512",
+    ),
+    Bug(
+        "a block's last vector has all lanes",
+        BLOCKS,
+        "channel + LANES <= t->channels",
+        "channel <= t->channels",
+        isa="avx512",
+    ),
+    Bug(
+        "blocks downwards keep the taps of the first vector",
+        BLOCKS,
+        "down ? -t->tap_vector : t->tap_vector",
+        "t->tap_vector",
+        isa="avx512",
+    ),
+    Bug(
+        "columns of blocks forget the residue",
+        BLOCKS,
+        "b->y = y + residue * r->y_column",
+        "b->y = y + 0 * residue",
+        isa="avx512",
+    ),
+    Bug(
+        "results of a block that others follow in the same row",
+        BLOCKS,
+        "column >= columns || row >= t->rows",
+        "column > columns || row >= t->rows",
+        isa="avx512",
+    ),
+    Bug(
+        "squares of taps read beyond the last channel",
+        CHANNELS,
+        "p->taps.channel == taps && next + LANES <= p->channels",
+        "p->taps.channel == taps && next <= p->channels",
         isa="avx512",
         check="C tests",
     ),
@@ -625,8 +676,8 @@ BUGS = [
     Bug(
         "packed taps of a phase in the wrong order",
         "kernels/depthwise.h",
-        "step[axis] * w.tap_sign[axis]",
-        "step[axis] * (w.tap_sign[axis] < 0 ? -w.tap_sign[axis] : w.tap_sign[axis])",
+        "step[axis] * w->tap_sign[axis]",
+        "step[axis] * (w->tap_sign[axis] < 0 ? -w->tap_sign[axis] : w->tap_sign[axis])",
         ops=TRANSPOSED,
     ),
     Bug(

@@ -3,8 +3,7 @@
 #ifndef DSCONV_CHANNEL_TAPS_H
 #define DSCONV_CHANNEL_TAPS_H
 
-#include "../vec.h"
-#include "walk.h"
+#include "transpose.h"
 
 #define ALIGNED_CHANNELS (4 * LANES)    /* fewer, and one vector more costs too much ... */
 #define ALIGNED_MOST (10 * LANES)       /* ... or fewer than these where taps read each input ... */
@@ -32,9 +31,9 @@ static dsc_int lanes_past_line(const dsc_problem *p, const dsc_map *map)
     return same ? (dsc_int)((uintptr_t)map->data / sizeof(real) % LANES) : -1;
 }
 
-/* Lanes to skip so that vectors are aligned in every pixel: one of a whole cache line that is not aligned touches two lines, at each
- * load and each store. Those of x, which are loaded more often than those of y are stored, where it cannot be both; but results that
- * are stored past the caches must be aligned, and transposed convolution stores more than it loads. */
+/* Lanes to skip so that vectors are aligned in every pixel: one of a whole cache line that is not aligned touches two lines, at
+ * each load and each store. Where it cannot be both, those of x, which are loaded more often than those of y are stored; but
+ * results that are stored past the caches must be aligned, and transposed convolution stores more than it loads. */
 static dsc_int lanes_to_skip(const dsc_problem *p)
 {
     const dsc_int *stride = p->e.stride, of_x = lanes_past_line(p, &p->x), of_y = lanes_past_line(p, &p->y);
@@ -92,9 +91,26 @@ static void turn_tap(const dsc_problem *p, real *lanes)
         lanes[lane] = -lanes[lane];
 }
 
+/* Do the taps of each channel lie one after the other, and have all lanes of this vector a channel? A square that is wider than
+ * they are reads taps of the next vector too, and fills the place that those take afterwards. */
+static bool packs_squares(const dsc_problem *p, dsc_int first, dsc_int taps)
+{
+    const dsc_int *kernel = p->e.kernel, *step = p->taps.step, next = first + LANES;
+    const bool rows = kernel[1] == 1 || step[1] == kernel[2], slices = kernel[0] == 1 || step[0] == kernel[1] * kernel[2];
+    const bool dense = step[2] == 1 && rows && slices;
+    if (p->parts != 1 || !dense || first < 0)
+        return false;
+    return taps >= LANES ? next <= p->channels : 2 * taps >= LANES && p->taps.channel == taps && next + LANES <= p->channels;
+}
+
 static void pack_vector(const dsc_problem *p, const real *taps, dsc_int first, real *packed)
 {
-    const dsc_int *kernel = p->e.kernel, *step = p->taps.step;
+    const dsc_int *kernel = p->e.kernel, *step = p->taps.step, count = kernel[0] * kernel[1] * kernel[2];
+    if (packs_squares(p, first, count)) {
+        for (dsc_int c = 0; c < count; c = next_square(c, count))
+            transpose_square(taps + first * p->taps.channel + c, p->taps.channel, packed + c * LANES, LANES);
+        return;
+    }
     for (dsc_int k = 0; k < kernel[0]; ++k)
         for (dsc_int j = 0; j < kernel[1]; ++j)
             for (dsc_int i = 0; i < kernel[2]; ++i)

@@ -146,10 +146,7 @@ typedef struct {
     real *y;
 } pixel_target;
 
-#ifndef ASKS_FROM
-#define ASKS_FROM (16 << 20)
-#endif
-//        /* bytes of x and y; the third-level cache is fast enough for fewer ... */
+#define ASKS_FROM (16 << 20)       /* bytes of x and y; the third-level cache is fast enough for fewer ... */
 #define ASKED_ROWS_MOST (96 << 10) /* ... and rows of more have been driven out again when they are needed */
 
 /* Channels dense: do rows come from memory, and follow others, so that they should be asked for? */

@@ -1,9 +1,9 @@
-/* Depthwise convolution where the channel axis is dense, 3 x 3 and 5 x 5 taps, on sets with many registers: blocks of pixels, all their
- * vectors of channels one after the other. Pixels are read whole, in the order of memory, and what is loaded for one vector lies a
- * line from what was stored for the one before: a vector that marches along the rows (depthwise_marching.h) loads what has the same
- * place in a page as its last results, where pixels are a power of two apart, and waits for them.
+/* Depthwise convolution where the channel axis is dense, squares of 3, 5 and 7 taps, on sets with many registers: blocks of
+ * pixels, all their vectors of channels one after the other. Pixels are read whole, in the order of memory, and what is loaded for
+ * one vector lies a line from what was stored for the one before: a vector that marches along the rows (depthwise_marching.h)
+ * loads what has the same place in a page as its last results, where pixels are a power of two apart, and waits for them.
  *
- * Sums run over columns, then rows, as those that march. */
+ * Sums run over rows, then columns. */
 #ifndef DSCONV_DEPTHWISE_BLOCKS_H
 #define DSCONV_DEPTHWISE_BLOCKS_H
 
@@ -32,7 +32,7 @@ typedef struct {
     const epilogue *finish;
 } block_row;
 
-/* One of them: columns of outputs, columns of inputs that exist and are needed; from its inputs and results to those of the next. */
+/* One of them: columns of outputs; columns of inputs that exist and are needed; from its inputs and results to the next one's. */
 typedef struct {
     int columns;
     unsigned column_bits;
@@ -45,7 +45,7 @@ typedef vec block_sums[BLOCK_COLUMNS][BLOCK_ROWS];
 
 INLINE int block_side(const block_kind k, const int outputs) { return (outputs - 1) * k.stride + k.taps; }
 
-/* All taps of one slice. */
+/* All taps. */
 INLINE void add_pixel_block(const block_row *t, const pixel_block *b, const block_kind k, const real *x, const real *taps, mask m,
                             block_sums sums)
 {
@@ -123,12 +123,13 @@ static __attribute__((noinline)) void ask_for_block(const block_row *t, int befo
             __builtin_prefetch(y + row * t->y_row, 1, 2);
 }
 
-/* All vectors of channels: upwards, or downwards where the vector that would come next lies where results have just been stored. */
+/* All vectors of channels: upwards, or downwards where the one that would come next lies where results have just been stored. */
 INLINE void run_pixel_block(const block_row *t, const block_row *given, const pixel_block *b, const block_kind k,
                             const real *x, real *y)
 {
     const bool down = ((uintptr_t)y - (uintptr_t)x - 1) % PAGE_HALF_BYTES < PAGE_HALF_BYTES / 2 - 1;
-    const dsc_int step = down ? -LANES : LANES, tap_vector = down ? -t->tap_vector : t->tap_vector, first = down ? t->vectors - 1 : 0;
+    const dsc_int step = down ? -LANES : LANES, first = down ? t->vectors - 1 : 0;
+    const dsc_int tap_vector = down ? -t->tap_vector : t->tap_vector;
     const real *bias = t->bias + first * LANES, *taps = t->taps + first * t->tap_vector;
     dsc_int channel = first * LANES - t->skip;
     x += first * LANES, y += first * LANES;

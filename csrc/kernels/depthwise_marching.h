@@ -10,7 +10,7 @@
 #include "walk.h"
 
 #define MARCH_COLUMNS 7    /* most column taps */
-#define MARCH_RESIDENT 3   /* most column taps of a square kernel that stays in registers */
+#define MARCH_RESIDENT 3   /* most column taps, and rows, of kernels that stay in registers */
 #define MARCH_RESIDENT_TAPS (MARCH_RESIDENT * MARCH_RESIDENT)
 #define MARCH_ROWS 3       /* most rows */
 #define MARCH_INPUTS 9     /* most rows of inputs that feed them */
@@ -204,11 +204,12 @@ enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
     {march_##K##_##S##_one, march_##K##_##S##_##some, march_##K##_##S##_##flat, march_##K##_##S##_##line}
 #define SOME_ENTRIES(K, S) MARCH_ENTRIES(K, S, some, some, line)
 #define ONE_ENTRIES(K, S) MARCH_ENTRIES(K, S, one, one, one)
-MARCH_FLAT(1, 1) MARCH_FLAT(1, 2) MARCH_FLAT(2, 1) MARCH_FLAT(2, 2) MARCH_SOME(3, 1) MARCH_SOME(3, 2) MARCH_SOME(5, 1) MARCH_SOME(5, 2)
-MARCH_SOME(7, 1) MARCH_SOME(7, 2)
+MARCH_FLAT(1, 1) MARCH_FLAT(1, 2) MARCH_FLAT(2, 1) MARCH_FLAT(2, 2)
+MARCH_SOME(3, 1) MARCH_SOME(3, 2) MARCH_SOME(5, 1) MARCH_SOME(5, 2) MARCH_SOME(7, 1) MARCH_SOME(7, 2)
 MARCH_ONE(3, 3) MARCH_ONE(3, 4) MARCH(3, 4, flat, 1, 3) MARCH_ONE(5, 3) MARCH_ONE(5, 4) MARCH_ONE(7, 3) MARCH_ONE(7, 4)
 
-/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above]; flat squares of 3, 5 and 7 mostly are blocks, see depthwise_blocks.h. */
+/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above]; one depth tap of 3 x 3, 5 x 5 and 7 x 7 is depthwise_blocks.h's, but
+ * for large strides. */
 static const march_function march_table[5][MARCH_STRIDES][ONE_LINE + 1] = {
     {MARCH_ENTRIES(1, 1, some, flat, line), MARCH_ENTRIES(1, 2, some, flat, line)},
     {MARCH_ENTRIES(2, 1, some, flat, line), MARCH_ENTRIES(2, 2, some, flat, line)},
