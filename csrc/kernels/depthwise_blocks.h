@@ -85,12 +85,9 @@ INLINE void add_pixel_block(const block_row *t, const pixel_block *b, const bloc
 
 INLINE void clamp_block(const epilogue *finish, const block_kind k, block_sums sums)
 {
-    const vec low = v_spread(finish->low), high = v_spread(finish->high);
     UNROLL
-    for (int i = 0; i < BLOCK_COLUMNS * k.rows; ++i) {
-        vec *sum = &sums[i / k.rows][i % k.rows];
-        *sum = v_at_most(v_at_least(*sum, low), high);
-    }
+    for (int i = 0; i < BLOCK_COLUMNS * k.rows; ++i)
+        sums[i / k.rows][i % k.rows] = v_clamp(finish, sums[i / k.rows][i % k.rows]);
 }
 
 INLINE void store_pixel_block(const block_row *t, const block_kind k, const int columns, const bool past, real *y, mask m,
@@ -123,7 +120,8 @@ static __attribute__((noinline)) void ask_for_block(const block_row *t, int befo
             __builtin_prefetch(y + row * t->y_row, 1, 2);
 }
 
-/* All vectors of channels: upwards, or downwards where the one that would come next lies where results have just been stored. */
+/* All vectors of channels: upwards, or downwards where the one that would come next lies where results have just been stored.
+ * `given` is what t is a copy of: a structure whose address a function gets cannot be in registers. */
 INLINE void run_pixel_block(const block_row *t, const block_row *given, const pixel_block *b, const block_kind k,
                             const real *x, real *y)
 {
