@@ -128,6 +128,9 @@ void dsc_collapse_pixels(dsc_problem *p);
 /* Depthwise, planar, a kernel along one axis that is not the last, or of one tap: axes become one where both arrays allow it. */
 void dsc_merge_axes(dsc_problem *p);
 
+/* Depthwise: depth becomes rows, and rows depth. */
+void dsc_exchange_rows(dsc_problem *p);
+
 /* True once the call is to be abandoned; for use inside long items. */
 static inline bool dsc_stopped(const dsc_problem *p)
 {
@@ -171,7 +174,8 @@ enum { DSC_FLOAT32, DSC_FLOAT64, DSC_TYPES };
 /* One kernel set x data type. */
 typedef struct {
     dsc_operation operation[DSC_OPERATIONS];
-    bool (*merges_axes)(const dsc_problem *); /* depthwise: is dsc_merge_axes worth it? */
+    /* Depthwise: the axes as the kernels like them best. `copy` has them if they are others than those of the problem. */
+    dsc_problem *(*arrange_axes)(dsc_problem *, dsc_problem *copy);
     bool (*in_stages)(const dsc_problem *);   /* separable: is it to be called by dsc_execute_stages? */
     double (*multiply_adds)(dsc_int rounds);  /* runs about that many multiply-adds, returns how many exactly */
 } dsc_table;

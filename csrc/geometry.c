@@ -285,6 +285,22 @@ static bool merge_rows(dsc_problem *p)
     return true;
 }
 
+static void exchange_numbers(dsc_int *a)
+{
+    const dsc_int first = a[0];
+    a[0] = a[1], a[1] = first;
+}
+
+void dsc_exchange_rows(dsc_problem *p)
+{
+    dsc_extent *e = &p->e;
+    dsc_int *of_axes[] = {e->in, e->kernel, e->out, e->stride, e->dilation, e->low, p->x.step, p->y.step, p->taps.step};
+    for (size_t i = 0; i < sizeof of_axes / sizeof *of_axes; ++i)
+        exchange_numbers(of_axes[i]);
+    dsc_tidy_map(&p->x, e->in, p->channels);
+    dsc_tidy_map(&p->y, e->out, p->outputs);
+}
+
 void dsc_merge_axes(dsc_problem *p)
 {
     dsc_extent *e = &p->e;

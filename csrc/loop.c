@@ -236,12 +236,9 @@ dsc_status execute_without_gil(const dsc_table *table, int kernel, dsc_problem *
 {
     /* NumPy keeps the GIL where it takes a call for short, judging by the output alone. */
     PyThreadState *state = PyGILState_Check() && !is_brief(p) ? PyEval_SaveThread() : NULL;
-    dsc_problem merged;
-    if (kernel == DSC_DEPTHWISE && table->merges_axes(p)) {
-        merged = *p;
-        dsc_merge_axes(&merged);
-        p = &merged;
-    }
+    dsc_problem copy;
+    if (kernel == DSC_DEPTHWISE)
+        p = table->arrange_axes(p, &copy);
     p->poll = poll_signals;
     next_poll = NEVER_POLLED;
     const bool stages = kernel == DSC_SEPARABLE && table->in_stages(p);

@@ -61,9 +61,8 @@ dsc_status dsc_execute_stages(const dsc_table *table, const dsc_problem *p)
     for (dsc_int first = 0; first < p->batch && status == DSC_DONE; first += together) {
         const dsc_problem some = some_images(p, first, at_most(together, p->batch - first));
         dsc_problem depthwise = depthwise_stage(&some), pointwise = pointwise_stage(&some);
-        if (table->merges_axes(&depthwise))
-            dsc_merge_axes(&depthwise);
-        status = dsc_execute(&table->operation[DSC_DEPTHWISE], &depthwise);
+        dsc_problem copy;
+        status = dsc_execute(&table->operation[DSC_DEPTHWISE], table->arrange_axes(&depthwise, &copy));
         if (status == DSC_DONE)
             status = dsc_execute(&table->operation[DSC_POINTWISE], &pointwise);
     }

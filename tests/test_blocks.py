@@ -1,4 +1,4 @@
-"""Channels last, squares of 3, 5 and 7 taps: blocks of pixels, and where x and y lie in memory."""
+"""Channels last, squares and columns of taps: blocks of pixels, and where x and y lie in memory."""
 
 import itertools
 
@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import dsconv as ds
+from dsconv import reference
 
 from .exact import check, integers
 
 LAST = {"data_format": "channels_last"}
-STEPS = {3: (1, 2, 3), 5: (1, 2), 7: (1, 2)}
+STEPS = {2: (2,), 3: (1, 2, 3), 4: (1, 4), 5: (1, 2), 7: (1, 2)}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -32,6 +33,44 @@ def test_every_rest_of_rows_and_columns(kernel_set, kernel, dtype):
 def test_residues(kernel_set, kernel, dilation, rng):
     x, w = integers(rng, 19, 27, 40), integers(rng, 40, 1, kernel, kernel)
     check("depthwise_conv2d", x, w, padding="same", dilation=dilation, **LAST)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [3, 5, 7])
+def test_columns_of_taps(kernel_set, rows, dtype):
+    rng = np.random.default_rng(rows)
+    for height, width in itertools.product((*range(1, 10), 15), (*range(1, 6), 9)):
+        x, w = integers(rng, 2, height, width, 21, dtype=dtype), integers(rng, 21, 1, rows, 1, dtype=dtype)
+        b = integers(rng, 21, dtype=dtype)
+        check("depthwise_conv2d", x, w, b, padding=((rows - 1, 1), (1, 2)), activation="relu6", **LAST)
+        check("depthwise_conv2d", x, w, b, padding="same", dilation=(2, 3), **LAST)
+        check("depthwise_conv2d_input_grad", x, w, (height, width), padding="same", **LAST)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (2, 4, 4), (3, 5, 5), (2, 7, 7), (3, 3, 1)], ids=str)
+def test_volumes(kernel_set, kernel):
+    """Sums of one depth tap after the other, in the middle and where some, or all, do not exist."""
+    rng = np.random.default_rng(sum(kernel))
+    for depth, height, width in ((1, 7, 8), (2, 5, 9), (5, 8, 11)):
+        x, w, b = integers(rng, depth, height, width, 37), integers(rng, 37, 1, *kernel), integers(rng, 37)
+        for stride, dilation in ((1, 1), (2, 1), (1, (2, 1, 2))):
+            for padding, activation in (((3, 4, 3), "relu"), ((4, 3, 4), "hardswish"), ((2, 3, 3), None)):
+                words = {"stride": stride, "dilation": dilation, "padding": padding, "activation": activation}
+                if activation == "hardswish":
+                    mine, expected = (of.depthwise_conv3d(x, w, b, **words, **LAST) for of in (ds, reference))
+                    np.testing.assert_allclose(mine, expected, rtol=1e-6, atol=1e-6)
+                else:
+                    check("depthwise_conv3d", x, w, b, **words, **LAST)
+
+
+def test_volumes_stored_past_the_caches(kernel_set, rng):
+    """The last depth tap alone is; as slices one by one."""
+    x = rng.standard_normal((6, 120, 131, 128)).astype(np.float32)
+    w = rng.standard_normal((128, 1, 2, 4, 4)).astype(np.float32)
+    words = {"padding": ((0, 0), (2, 1), (2, 1)), "activation": "relu6", **LAST}
+    y = ds.depthwise_conv3d(x, w, **words)
+    for slice in range(5):
+        assert y[slice].tobytes() == ds.depthwise_conv3d(x[slice : slice + 2], w, **words)[0].tobytes()
 
 
 def displaced(a, elements):

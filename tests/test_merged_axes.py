@@ -1,4 +1,5 @@
-"""Kernels along one axis, and of one tap: rows that are one run are convolved as one. Exact on integers."""
+"""Kernels along one axis, and of one tap: rows that are one run are convolved as one; where channels are
+last, depth may become rows. Exact on integers."""
 
 import itertools
 
@@ -40,6 +41,27 @@ def test_volumes(kernel_set, kernel):
             check("depthwise_conv3d", x, w, padding=tuple(k // 2 for k in kernel), stride=stride)
         check("depthwise_conv3d", x, w, padding="same", dilation=2)
         check("depthwise_conv3d", x, w, padding="same", padding_mode="replicate")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.float16])
+@pytest.mark.parametrize(
+    "kernel", [(3, 1, 1), (5, 1, 1), (7, 1, 1), (4, 1, 1), (3, 1, 3), (2, 1, 2)], ids=str
+)
+def test_depth_with_channels_last(kernel_set, kernel, dtype):
+    last = {"data_format": "channels_last"}
+    rng = np.random.default_rng(8)
+    for size in ((1, 5, 6), (6, 1, 9), (9, 7, 1), (8, 5, 13)):
+        x, w = integers(rng, 2, *size, 19, dtype=dtype), integers(rng, 19, 1, *kernel, dtype=dtype)
+        for stride, dilation in ((1, 1), ((2, 1, 1), 1), ((1, 2, 1), 1), (1, (2, 3, 1)), ((2, 2, 2), 1)):
+            words = {"stride": stride, "dilation": dilation, **last}
+            check("depthwise_conv3d", x, w, padding=((6, 7), (0, 1), (2, 1)), **words)
+            check("depthwise_conv3d", x, w, padding="same", padding_mode="circular", **words)
+            check("depthwise_conv_transpose3d", x, w, **words)
+        check("depthwise_conv3d_input_grad", x, w, size, padding="same", **last)
+        wide = np.zeros((2, *size[:2], size[2] + 1, 23), dtype)
+        view = wide[:, :, :, 1:, 2:-2]
+        view[...] = x
+        check("depthwise_conv3d", view, w, padding="same", **last)
 
 
 def test_rows_that_lie_apart(kernel_set):

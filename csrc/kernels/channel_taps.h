@@ -6,6 +6,8 @@
 #include "transpose.h"
 
 #define ALIGNED_CHANNELS (4 * LANES)    /* fewer, and one vector more costs too much ... */
+#define ALIGNED_SHARED (8 * LANES)      /* ... or fewer than these, where rows of outputs share so many taps ... */
+#define SHARED_TAPS 9
 #define ALIGNED_MOST (10 * LANES)       /* ... or fewer than these where taps read each input ... */
 #define MULTIPLIED_TAPS 16    /* ... more than so many, or where x and y cannot both be aligned */
 
@@ -40,7 +42,9 @@ static dsc_int lanes_to_skip(const dsc_problem *p)
     const double taps_an_input = kernel_volume(&p->e) / ((double)stride[0] * (double)stride[1] * (double)stride[2]);
     const bool by_x = !p->e.transposed && of_x >= 0 && of_x != of_y && result_bytes(p) <= PAST_BYTES;
     const dsc_int skip = by_x ? of_x : of_y;
-    const dsc_int fewest = by_x || taps_an_input > MULTIPLIED_TAPS ? ALIGNED_MOST : ALIGNED_CHANNELS;
+    const bool share = p->e.kernel[1] > 1 && taps_an_input >= SHARED_TAPS && result_bytes(p) <= PAST_BYTES;
+    const dsc_int few = share ? ALIGNED_SHARED : ALIGNED_CHANNELS;
+    const dsc_int fewest = by_x || taps_an_input > MULTIPLIED_TAPS ? ALIGNED_MOST : few;
     return VECTOR_BYTES < LINE_BYTES || skip < 0 || p->channels < fewest || skip % p->parts ? 0 : skip;
 }
 

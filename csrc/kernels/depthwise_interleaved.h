@@ -234,7 +234,7 @@ static bool copies_first(const channel_region *r)
     const dsc_extent *e = r->e;
     const dsc_int taps = e->kernel[1] * e->kernel[2];
     const bool collide = r->x_step[2] * (dsc_int)sizeof(real) % COLLIDING_BYTES == 0;
-    return march_of(e) < 0 && (collide ? taps >= COLLIDING_TAPS : e->kernel[1] > 1 && taps >= STAGED_TAPS);
+    return march_of(e) < 0 && !block_of(e) && (collide ? taps >= COLLIDING_TAPS : e->kernel[1] > 1 && taps >= STAGED_TAPS);
 }
 
 /* Columns whose numbers may be complex; of phases one without taps need not march. */
@@ -246,7 +246,7 @@ static bool complex_in_pairs(const dsc_extent *e)
 /* Rows that are computed together. */
 static dsc_int rows_of_channels(const dsc_extent *e, int parts)
 {
-    return march_of(e) < 0 ? 1 : parts == 1 && block_of(e) ? rows_of_block(e) : rows_together(e, parts);
+    return parts == 1 && block_of(e) ? rows_of_block(e) : march_of(e) < 0 ? 1 : rows_together(e, parts);
 }
 
 /* Are column taps added one after the other, of each those of all depths and rows? */

@@ -198,24 +198,24 @@ enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
 #define MARCH(K, S, name, rows, resident) \
     static void march_##K##_##S##_##name(const channel_march *t) { march(t, (march_kind){K, S, rows, resident, 1}); }
 #define MARCH_ONE(K, S) MARCH(K, S, one, 1, 0)
-#define MARCH_SOME(K, S) MARCH_ONE(K, S) MARCH(K, S, some, MARCH_TOGETHER(K), 0) MARCH(K, S, line, 1, 1)
+#define MARCH_LONE(K, S) MARCH_ONE(K, S) MARCH(K, S, line, 1, 1)
+#define MARCH_SOME(K, S) MARCH_LONE(K, S) MARCH(K, S, some, MARCH_TOGETHER(K), 0)
 #define MARCH_FLAT(K, S) MARCH_SOME(K, S) MARCH(K, S, flat, MARCH_TOGETHER(K), K)
 #define MARCH_ENTRIES(K, S, some, flat, line) \
     {march_##K##_##S##_one, march_##K##_##S##_##some, march_##K##_##S##_##flat, march_##K##_##S##_##line}
-#define SOME_ENTRIES(K, S) MARCH_ENTRIES(K, S, some, some, line)
+#define LONE_ENTRIES(K, S) MARCH_ENTRIES(K, S, one, one, line)
 #define ONE_ENTRIES(K, S) MARCH_ENTRIES(K, S, one, one, one)
-MARCH_FLAT(1, 1) MARCH_FLAT(1, 2) MARCH_FLAT(2, 1) MARCH_FLAT(2, 2)
-MARCH_SOME(3, 1) MARCH_SOME(3, 2) MARCH_SOME(5, 1) MARCH_SOME(5, 2) MARCH_SOME(7, 1) MARCH_SOME(7, 2)
+MARCH_FLAT(1, 1) MARCH_FLAT(1, 2) MARCH_FLAT(2, 1) MARCH_SOME(3, 1) MARCH_LONE(2, 2) MARCH_LONE(3, 2) MARCH_LONE(5, 1) MARCH_LONE(5, 2) MARCH_LONE(7, 1) MARCH_LONE(7, 2)
 MARCH_ONE(3, 3) MARCH_ONE(3, 4) MARCH(3, 4, flat, 1, 3) MARCH_ONE(5, 3) MARCH_ONE(5, 4) MARCH_ONE(7, 3) MARCH_ONE(7, 4)
 
-/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above]; one depth tap of 3 x 3, 5 x 5 and 7 x 7 is depthwise_blocks.h's, but
- * for large strides. */
+/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above]. Rows of larger squares, and of most with strides, are computed together by
+ * depthwise_blocks.h; here are what it leaves: large strides, and kernels that are no squares. */
 static const march_function march_table[5][MARCH_STRIDES][ONE_LINE + 1] = {
     {MARCH_ENTRIES(1, 1, some, flat, line), MARCH_ENTRIES(1, 2, some, flat, line)},
-    {MARCH_ENTRIES(2, 1, some, flat, line), MARCH_ENTRIES(2, 2, some, flat, line)},
-    {SOME_ENTRIES(3, 1), SOME_ENTRIES(3, 2), ONE_ENTRIES(3, 3), MARCH_ENTRIES(3, 4, one, flat, one)},
-    {SOME_ENTRIES(5, 1), SOME_ENTRIES(5, 2), ONE_ENTRIES(5, 3), ONE_ENTRIES(5, 4)},
-    {SOME_ENTRIES(7, 1), SOME_ENTRIES(7, 2), ONE_ENTRIES(7, 3), ONE_ENTRIES(7, 4)},
+    {MARCH_ENTRIES(2, 1, some, flat, line), LONE_ENTRIES(2, 2)},
+    {MARCH_ENTRIES(3, 1, some, some, line), LONE_ENTRIES(3, 2), ONE_ENTRIES(3, 3), MARCH_ENTRIES(3, 4, one, flat, one)},
+    {LONE_ENTRIES(5, 1), LONE_ENTRIES(5, 2), ONE_ENTRIES(5, 3), ONE_ENTRIES(5, 4)},
+    {LONE_ENTRIES(7, 1), LONE_ENTRIES(7, 2), ONE_ENTRIES(7, 3), ONE_ENTRIES(7, 4)},
 };
 
 /* Row of the table for these column taps, -1 where there is none. */
@@ -252,7 +252,8 @@ static int rows_together(const dsc_extent *e, int parts)
         return 1;
     bool square = e->kernel[1] == e->kernel[2] && e->stride[1] == e->stride[2];
     bool share = e->stride[1] == 1 || (e->stride[1] <= MARCH_SHARING && e->dilation[1] == 1);
-    return square && share ? MARCH_TOGETHER(e->kernel[2]) : 1;
+    bool known = parts == 2 || e->kernel[2] == 1 || (e->kernel[2] <= MARCH_RESIDENT && e->stride[2] == 1);
+    return square && share && known ? MARCH_TOGETHER(e->kernel[2]) : 1;
 }
 
 #endif

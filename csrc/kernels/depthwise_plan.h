@@ -31,6 +31,20 @@ static bool channels_dense(const dsc_problem *p)
     return p->y.channel == 1 && p->y.step[2] != 1;
 }
 
+static dsc_problem *arrange_axes(dsc_problem *p, dsc_problem *copy)
+{
+    const bool slices = p->e.kernel[0] > 1 && p->e.kernel[1] == 1 && channels_dense(p);
+    if (!slices && !merges_axes(p))
+        return p;
+    *copy = *p;
+    if (!slices) {
+        dsc_merge_axes(copy);
+        return copy;
+    }
+    dsc_exchange_rows(copy);   /* rows of outputs may share inputs in registers, slices do not */
+    return rows_of_channels(&copy->e, p->parts) > rows_of_channels(&p->e, p->parts) ? copy : p;
+}
+
 /* What the outputs of a call are when they are read: the convolution itself, or the largest of those that the phases of
  * a transposed one amount to. Plans count in its outputs, and are brought to those of the call at the end. */
 static dsc_extent reading_extent(const dsc_problem *p)

@@ -90,7 +90,7 @@ static void rows_tile(const depthwise_tile *tile)
         }
 }
 
-/* Are axes worth being one, see dsc_merge_axes? With many registers the rows of kernels of several row taps roll as fast. */
+/* Are axes worth being one? With many registers the rows of kernels of several row taps roll as fast. */
 static bool merges_axes(const dsc_problem *p)
 {
     const dsc_extent *e = &p->e;

@@ -53,6 +53,6 @@ const dsc_table TABLE = {
         [DSC_LONG_ROWS] = {plan_long_rows, run_long_rows, false},
     },
     .in_stages = in_stages,
-    .merges_axes = merges_axes,
+    .arrange_axes = arrange_axes,
     .multiply_adds = multiply_adds,
 };

@@ -124,7 +124,11 @@ dsc_problem problem_of(test_case *t)
         turn_to_sums(&p);
     if (t->row->window == NO_WINDOW && t->tidy)
         dsc_collapse_pixels(&p);
-    if (t->row->kernel == DSC_DEPTHWISE && t->tidy)
+    if (t->row->kernel != DSC_DEPTHWISE || !t->tidy)
+        return p;
+    if (p.y.channel == 1 && p.e.kernel[0] > 1 && p.e.kernel[1] == 1)
+        dsc_exchange_rows(&p);
+    else
         dsc_merge_axes(&p);
     return p;
 }
