@@ -38,6 +38,7 @@ PLANAR, MIXING = "kernels/depthwise_planar.h", "kernels/pointwise_tile.h"
 ABREAST = "kernels/depthwise_abreast_tiles.h"
 MARCHING_PHASES = "kernels/depthwise_marching_phases.h"
 BLOCKS = "kernels/depthwise_blocks.h"
+BY_VECTORS = "kernels/depthwise_vectors.h"
 MARCHING, CHANNELS = "kernels/depthwise_marching.h", "kernels/channel_taps.h"
 REGION = "kernels/converted_region.h"
 
@@ -198,6 +199,18 @@ BUGS = [
         "e->dilation, e->low, p->x.step",
         "e->dilation, p->x.step",
         isa="avx512",
+    ),
+    Bug(
+        "vectors of channels by themselves: taps of the first",
+        BY_VECTORS,
+        "first * p->taps.channel",
+        "0 * p->taps.channel",
+    ),
+    Bug(
+        "vectors of channels by themselves: the first image",
+        BY_VECTORS,
+        "image * p->x.batch",
+        "0 * p->x.batch",
     ),
     Bug(
         "columns of blocks forget the residue",

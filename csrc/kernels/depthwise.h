@@ -224,6 +224,7 @@ static void depthwise_pixels(const dsc_problem *p, const output_tile *t, packed_
 
 #include "depthwise_fold.h"
 #include "depthwise_multiplied.h"
+#include "depthwise_vectors.h"
 
 static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
 {
@@ -233,6 +234,10 @@ static void run_depthwise(const dsc_problem *p, const dsc_plan *plan, dsc_int be
     packed_channels packed = {.image = -1};
     if (p->fold) {
         run_folded(p, plan, begin, end, scratch);
+        return;
+    }
+    if (plan->path == BY_VECTORS) {
+        run_vectors_of_channels(p, plan, begin, end, scratch);
         return;
     }
     if (interleaved)

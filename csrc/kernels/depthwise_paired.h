@@ -88,12 +88,12 @@ INLINE void roll_pairs(const depthwise_tile *tile, const int K)
 }
 
 #define ROLL_PAIRS(K) static __attribute__((noinline)) void roll_pairs_##K(const depthwise_tile *t) { roll_pairs(t, K); }
-ROLL_PAIRS(3) ROLL_PAIRS(5) ROLL_PAIRS(7)
+ROLL_PAIRS(3) ROLL_PAIRS(5)
 
-/* The function for square kernels of that size, or NULL. */
+/* The function for square kernels of that size, or NULL: larger ones are for vectors of channels, see depthwise_vectors.h. */
 static tile_function paired_function(dsc_int size)
 {
-    return size == 3 ? roll_pairs_3 : size == 5 ? roll_pairs_5 : size == 7 ? roll_pairs_7 : NULL;
+    return size == 3 ? roll_pairs_3 : size == 5 ? roll_pairs_5 : NULL;
 }
 
 #else

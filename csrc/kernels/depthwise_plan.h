@@ -22,6 +22,9 @@
 #define LINE_REALS (LINE_BYTES / (dsc_int)sizeof(real))
 #define MULTIPLIED_REALS ((128 << 10) / (dsc_int)sizeof(real))   /* of inputs, each as often as it has outputs */
 #define MULTIPLIED_BYTES (192 << 10)   /* bytes of taps, at most: scratch of separable layers stays below 1 MiB */
+#define BY_VECTORS_BYTES (512 << 10)  /* inputs, results and taps of a vector of channels, at most: a part of the second-level cache */
+#define BY_VECTORS_TAPS 40            /* fewer are not worth a copy of the planes, ... */
+#define BY_VECTORS_GAIN 1.05          /* ... nor if vectors of columns take fewer times the multiply-adds that exist */
 #define TILES_EVEN 8                  /* items a thread, at least, that need not be equally many for each */
 #define TAPS_MOST (1 << 22)           /* a kernel of more taps than this is looked at for interrupts inside */
 
@@ -87,16 +90,22 @@ static bool multiplied_fits(const dsc_extent *e, dsc_int rows, dsc_int columns, 
     return reals <= MULTIPLIED_REALS;
 }
 
-/* Can they be copied, see depthwise_multiplied.h? Distances that are small keep all products so. */
+/* Distances that are small keep all products so. */
+static bool is_small(const dsc_extent *e)
+{
+    bool small = true;
+    for (int axis = 0; axis < 3; ++axis)
+        small = small && stays_small(e->dilation[axis]) && stays_small(e->stride[axis]) && stays_small(e->kernel[axis]) &&
+                stays_small(e->low[axis]);
+    return small;
+}
+
+/* Can they be copied, see depthwise_multiplied.h? */
 static bool multiplies(const dsc_problem *p)
 {
     const dsc_extent *e = &p->e;
     const double volume = kernel_volume(e), channels = (double)p->channels * (double)p->multiplier;
-    bool small = volume > 0 && p->multiplier > 1 && p->channels > 0;
-    for (int axis = 0; axis < 3; ++axis)
-        small = small && stays_small(e->dilation[axis]) && stays_small(e->stride[axis]) && stays_small(e->kernel[axis]) &&
-                stays_small(e->low[axis]);
-    return small && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold &&
+    return volume > 0 && p->multiplier > 1 && p->channels > 0 && is_small(e) && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold &&
            (e->transposed || e->mode == DSC_ZEROS) && p->taps.channel == p->multiplier * p->taps.multiplier &&
            multiplied_fits(e, 1, 1, LINE_REALS) &&
            volume * (channels + 2 * LANES) * sizeof(real) <= MULTIPLIED_BYTES;
@@ -259,6 +268,44 @@ static void plan_fold(const dsc_problem *p, dsc_plan *plan)
     plan->scratch += FOLD_ROWS * FOLD_COLUMNS * sizeof(real) + 64;
 }
 
+/* Multiply-adds of a row of outputs in vectors of columns, to those whose inputs exist. */
+static double columns_wasted(const dsc_extent *e)
+{
+    double exist = 1;
+    for (dsc_int column = 0, first, last; column < e->out[2]; ++column) {
+        clip_taps(column * e->stride[2] - e->low[2], e->dilation[2], e->kernel[2], e->in[2], 0, &first, &last);
+        exist += (double)(last - first);
+    }
+    return (double)round_up(e->out[2], LANES) * (double)e->kernel[2] / exist;
+}
+
+static double bytes_of_vector(const dsc_problem *p)
+{
+    const double in = (double)p->e.in[1] * (double)p->e.in[2], out = (double)p->e.out[1] * (double)p->e.out[2];
+    return (kernel_volume(&p->e) + (channels_dense(p) ? 0 : in + out) + 2) * VECTOR_BYTES + LINE_BYTES;
+}
+
+/* Vectors of channels by themselves: of planes, or where the taps of all channels are too many to be packed at once. */
+static bool by_vectors(const dsc_problem *p, const dsc_extent *e, int path)
+{
+    const bool plain = p->parts == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS;
+    const bool flat = p->e.in[0] == 1 && p->e.out[0] == 1 && p->e.kernel[0] == 1 && p->e.low[0] == 0;
+    const bool rows = e->kernel[1] > 1;   /* of one row, the order of summation must not depend on its length */
+    if (!plain || !flat || !rows || !is_small(e) || p->channels < LANES || kernel_volume(e) < BY_VECTORS_TAPS || bytes_of_vector(p) > BY_VECTORS_BYTES)
+        return false;
+    if (channels_dense(p))
+        return path == STRIPS && p->x.channel == 1;
+    return path == IN_PLACE && p->x.step[2] == 1 && columns_wasted(e) > BY_VECTORS_GAIN;
+}
+
+static void plan_vectors(const dsc_problem *p, dsc_plan *plan)
+{
+    plan->path = BY_VECTORS;
+    plan->bands = plan->columns = 1, plan->group = LANES, plan->groups = divide_up(p->outputs, LANES);
+    plan->items = p->batch * plan->groups;
+    plan->scratch = (size_t)bytes_of_vector(p);
+}
+
 static ONCE_A_CALL void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
 {
     const dsc_extent e = reading_extent(p);
@@ -274,6 +321,8 @@ static ONCE_A_CALL void plan_depthwise(const dsc_problem *p, dsc_plan *plan)
     plan->work = (work + 8) * output_volume(&p->e) * (double)p->batch * (double)p->outputs;
     if (p->fold)
         plan_fold(p, plan);
+    else if (by_vectors(p, &e, plan->path))
+        plan_vectors(p, plan);
 }
 
 #endif

@@ -5,7 +5,7 @@
 #include "depthwise_turning.h"
 #include "finite_taps.h"
 
-enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED, MULTIPLIED };
+enum { IN_PLACE, STRIPS, ELEMENTS, INTERLEAVED, MULTIPLIED, BY_VECTORS };
 
 /* The outputs [row, row + rows) x [column, column + columns) of one depth slice of some planes. */
 typedef struct {

@@ -240,13 +240,16 @@ static dsc_problem residue_of(const dsc_problem *p, dsc_int residues, dsc_int re
 }
 
 /* Is the depthwise stage better finished before the other begins, and its results kept where those of the call go? So it can run
- * over whole planes, and reads no row for two tiles: worth a pass more over results that are more than a tile. */
+ * over whole planes, and reads no row for two tiles: worth a pass more over results that are more than a tile, or for other kernels
+ * than a tile has. */
 static bool in_stages(const dsc_problem *p)
 {
     const bool planar = is_native(p) && p->parts == 1 && p->taps.data && !channels_dense(p) && p->y.step[2] == 1;
     const bool fits = mixed_channels(p) > 0 && mixed_channels(p) <= at_most(p->outputs, MIXING_MOST);
     const double bytes = output_volume(&p->e) * (double)mixed_channels(p) * sizeof(real);
     const bool dilated = p->e.dilation[1] > 1;
+    if (planar && fits && !p->e.transposed && by_vectors(p, &p->e, choose_path(p, &p->e)))
+        return true;
     return (MIX_STAGES || dilated) && planar && fits && bytes >= (dilated ? STAGED_DILATED : STAGED) * (double)dsc_panel_bytes();
 }
 
