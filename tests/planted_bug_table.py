@@ -211,7 +211,7 @@ BUGS = [
     Bug(
         "vectors of channels by themselves: the first image",
         BY_VECTORS,
-        "image * p->x.batch",
+        "t->image * p->x.batch",
         "0 * p->x.batch",
         isa="avx2",
         check="tests/test_large_kernels.py",

@@ -226,6 +226,7 @@ static dsc_int share_pieces(const dsc_problem *p, dsc_int wholes, dsc_int pieces
     return pieces;
 }
 
+/* So many rows of outputs, of each phase, in a tile. */
 static void share_rows(const dsc_problem *p, dsc_int rows, dsc_plan *plan)
 {
     plan->band_rows = at_most(rows * stride_of_phases(p, 1), p->e.out[1]);
@@ -301,8 +302,9 @@ static bool by_vectors(const dsc_problem *p, const dsc_extent *e, int path)
 static void plan_vectors(const dsc_problem *p, dsc_plan *plan)
 {
     plan->path = BY_VECTORS;
-    plan->bands = plan->columns = 1, plan->group = LANES, plan->groups = divide_up(p->outputs, LANES);
-    plan->items = p->batch * plan->groups;
+    plan->group = LANES, plan->groups = divide_up(p->outputs, LANES), plan->columns = 1;
+    share_rows(p, divide_up(p->e.out[1], share_pieces(p, p->batch * plan->groups, 1, p->e.out[1])), plan);
+    plan->items = p->batch * plan->groups * plan->bands;
     plan->scratch = (size_t)bytes_of_vector(p);
 }
 

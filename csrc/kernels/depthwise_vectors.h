@@ -17,9 +17,10 @@ static void pixels_of_planes(const dsc_problem *p, const real *x, dsc_int count,
         transpose(x + row * step[1], p->x.channel, step[2], count, columns, pixels + row * columns * LANES, LANES);
 }
 
-static void planes_of_pixels(const dsc_problem *p, const real *pixels, dsc_int count, real *y)
+/* ... and back, so many rows. */
+static void planes_of_pixels(const dsc_problem *p, const real *pixels, dsc_int count, dsc_int rows, real *y)
 {
-    const dsc_int rows = p->e.out[1], columns = p->e.out[2], *step = p->y.step;
+    const dsc_int columns = p->e.out[2], *step = p->y.step;
     if (step[2] == 1 && step[1] == columns) {
         transpose_into(pixels, LANES, rows * columns, count, y, p->y.channel);
         return;
@@ -46,32 +47,35 @@ static dsc_map map_of_pixels(real *pixels, dsc_int columns)
     return (dsc_map){.data = (char *)pixels, .channel = 1, .step = {0, columns * LANES, LANES}};
 }
 
-static void run_vector(const dsc_problem *p, dsc_int image, dsc_int first, const epilogue *finish, void *scratch)
+/* Channels from `first` on of a tile of whole rows. */
+static void run_vector(const dsc_problem *p, const output_tile *t, dsc_int first, const epilogue *finish, void *scratch)
 {
     const dsc_extent *e = &p->e;
     const dsc_int count = at_most(LANES, p->channels - first);
-    const output_tile tile = {.image = image, .rows = e->out[1], .columns = e->out[2]};
     const dsc_problem planes = vector_of_channels(p, first, count);
-    const real *x = (const real *)planes.x.data + image * p->x.batch;
-    real *y = (real *)planes.y.data + image * p->y.batch;
+    const real *x = (const real *)planes.x.data + t->image * p->x.batch;
+    real *y = (real *)planes.y.data + t->image * p->y.batch + t->row * p->y.step[1];
     packed_channels packed = no_channels(&planes, 0, scratch);
     if (channels_dense(p)) {
-        depthwise_pixels(&planes, &tile, &packed, 0, count, finish, y, p->y.step[1], p->y.step[2]);
+        depthwise_pixels(&planes, t, &packed, 0, count, finish, y, p->y.step[1], p->y.step[2]);
         return;
     }
     real *in = packed.taps + e->kernel[1] * e->kernel[2] * LANES, *out = in + e->in[1] * e->in[2] * LANES;
     dsc_problem pixels = planes;
     pixels.x = map_of_pixels(in, e->in[2]), pixels.y = map_of_pixels(out, e->out[2]);
     pixels_of_planes(p, x, count, in);
-    depthwise_pixels(&pixels, &tile, &packed, 0, count, finish, out, e->out[2] * LANES, LANES);
-    planes_of_pixels(p, out, count, y);
+    depthwise_pixels(&pixels, t, &packed, 0, count, finish, out, e->out[2] * LANES, LANES);
+    planes_of_pixels(p, out, count, t->rows, y);
 }
 
 static void run_vectors_of_channels(const dsc_problem *p, const dsc_plan *plan, dsc_int begin, dsc_int end, void *scratch)
 {
     const epilogue finish = make_epilogue(p->taps_activation);
-    for (dsc_int i = begin; i < end; ++i)
-        run_vector(p, i / plan->groups, i % plan->groups * LANES, &finish, scratch);
+    item_cursor c = item_at(p, plan, plan->groups, begin);
+    for (dsc_int i = begin; i < end; ++i, next_item(&c)) {
+        const output_tile t = tile_of(p, plan, &c);
+        run_vector(p, &t, c.channel * LANES, &finish, scratch);
+    }
 }
 
 #endif
