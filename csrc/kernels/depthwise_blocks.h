@@ -1,8 +1,8 @@
 /* Depthwise convolution where the channel axis is dense, on sets with many registers: blocks of pixels, all their vectors of
- * channels one after the other, for squares of 3, 4, 5 and 7 taps and for columns of them; depth taps are added one by one to what
- * waits in y. Pixels are read whole, in the order of memory, and what is loaded for
- * one vector lies a line from what was stored for the one before: a vector that marches along the rows (depthwise_marching.h)
- * loads what has the same place in a page as its last results, where pixels are a power of two apart, and waits for them.
+ * channels one after the other, for squares and columns of taps; depth taps are added one by one to what waits in y. Pixels are
+ * read whole, in the order of memory, and what is loaded for one vector lies a line from what was stored for the one before: a
+ * vector that marches along the rows (depthwise_marching.h) loads what has the same place in a page as its last results, where
+ * pixels are a power of two apart, and waits for them.
  *
  * Sums run over depth, then rows, then columns. */
 #ifndef DSCONV_DEPTHWISE_BLOCKS_H
@@ -14,12 +14,12 @@
 #define BLOCK_COLUMNS 4
 #define BLOCK_TAPS 7           /* a side, at most */
 #define BLOCK_STRIDES 4
-/* So many that the rows of taps between the first one's and the last one's, and all sums, stay in registers; one where rows share no
- * inputs. J rows of I taps. */
-#define BLOCK_ROWS_OF(J, I, S) ((J) == (S) ? ((J) == 4 ? 1 : 2) : (I) == 1 ? 4 : (I) == 3 || ((I) < 7 && (S) == 1) ? 3 : 2)
-#define PAGE_HALF_BYTES 2048   /* loads wait for stores to the same place in a page, even of another */
-/* Kernels of several depth taps; those of 3 x 3 march faster, others share too little. */
+/* Of J rows of I taps: so many that the rows of taps between the first one's and the last one's, and all sums, stay in registers;
+ * fewer where rows share no inputs. */
+#define BLOCK_ROWS_OF(J, I, S) ((J) == (S) ? ((J) == 3 ? 2 : 1) : (I) == 1 ? 4 : (I) == 3 || ((I) < 7 && (S) == 1) ? 3 : 2)
+/* Kernels of several depth taps too; those of 3 x 3 march faster, others share too little. */
 #define BLOCK_VOLUMES(J, I, S) ((I) > (S) && ((I) > 3 || (S) == 2))
+#define PAGE_HALF_BYTES 2048   /* loads wait for stores to the same place in a page, even of another */
 
 /* A row of blocks, of one residue modulo the dilation; inputs are counted from the first output's first tap. */
 typedef struct {
@@ -132,7 +132,8 @@ INLINE void store_pixel_block(const block_row *t, const block_kind k, const int 
 
 /* A vector of each pixel that the next block reads and this one does not, and of its results, for the second-level cache. In a
  * function of its own, for its addresses would take the registers of the others. */
-static __attribute__((noinline)) void ask_for_block(const block_row *t, int rows_before, int before, int stride, const real *x, real *y)
+static __attribute__((noinline)) void ask_for_block(const block_row *t, int rows_before, int before, int stride, const real *x,
+                                                    real *y)
 {
     __asm__ volatile("");   /* else the function has no effects, and is not called */
     x += rows_before * t->x_row + before * t->x_column;
@@ -200,15 +201,17 @@ typedef void (*block_function)(const block_row *);
 
 PLAIN_WIDE
 #define PIXEL_BLOCKS(J, I, S) \
-    static void blocks_##J##_##I##_##S(const block_row *t) { run_pixel_blocks(t, (block_kind){J, I, S, BLOCK_ROWS_OF(J, I, S), BLOCK_VOLUMES(J, I, S)}); }
-PIXEL_BLOCKS(2, 2, 2) PIXEL_BLOCKS(4, 4, 4) PIXEL_BLOCKS(3, 3, 1) PIXEL_BLOCKS(3, 3, 2) PIXEL_BLOCKS(3, 3, 3) PIXEL_BLOCKS(4, 4, 1) PIXEL_BLOCKS(5, 5, 1) PIXEL_BLOCKS(5, 5, 2)
-PIXEL_BLOCKS(7, 7, 1) PIXEL_BLOCKS(7, 7, 2) PIXEL_BLOCKS(3, 1, 1) PIXEL_BLOCKS(5, 1, 1) PIXEL_BLOCKS(7, 1, 1)
+    static void blocks_##J##_##I##_##S(const block_row *t) \
+    { run_pixel_blocks(t, (block_kind){J, I, S, BLOCK_ROWS_OF(J, I, S), BLOCK_VOLUMES(J, I, S)}); }
+PIXEL_BLOCKS(3, 3, 1) PIXEL_BLOCKS(3, 3, 2) PIXEL_BLOCKS(3, 3, 3) PIXEL_BLOCKS(2, 2, 2) PIXEL_BLOCKS(4, 4, 1) PIXEL_BLOCKS(4, 4, 4)
+PIXEL_BLOCKS(5, 5, 1) PIXEL_BLOCKS(5, 5, 2) PIXEL_BLOCKS(7, 7, 1) PIXEL_BLOCKS(7, 7, 2)
+PIXEL_BLOCKS(3, 1, 1) PIXEL_BLOCKS(5, 1, 1) PIXEL_BLOCKS(7, 1, 1)
 USUAL_WIDE
 
 /* [row taps][square, column][stride - 1] */
 static const block_function block_table[BLOCK_TAPS + 1][2][BLOCK_STRIDES] = {
-    [3] = {{blocks_3_3_1, blocks_3_3_2, blocks_3_3_3}, {blocks_3_1_1}},
     [2] = {{[1] = blocks_2_2_2}},
+    [3] = {{blocks_3_3_1, blocks_3_3_2, blocks_3_3_3}, {blocks_3_1_1}},
     [4] = {{blocks_4_4_1, [3] = blocks_4_4_4}},
     [5] = {{blocks_5_5_1, blocks_5_5_2}, {blocks_5_1_1}},
     [7] = {{blocks_7_7_1, blocks_7_7_2}, {blocks_7_1_1}},

@@ -234,7 +234,9 @@ static bool copies_first(const channel_region *r)
     const dsc_extent *e = r->e;
     const dsc_int taps = e->kernel[1] * e->kernel[2];
     const bool collide = r->x_step[2] * (dsc_int)sizeof(real) % COLLIDING_BYTES == 0;
-    return march_of(e) < 0 && !block_of(e) && r->x_step[2] > LANES && (collide ? taps >= COLLIDING_TAPS : e->kernel[1] > 1 && taps >= STAGED_TAPS);
+    if (march_of(e) >= 0 || block_of(e) || r->x_step[2] <= LANES)
+        return false;
+    return collide ? taps >= COLLIDING_TAPS : e->kernel[1] > 1 && taps >= STAGED_TAPS;
 }
 
 /* Columns whose numbers may be complex; of phases one without taps need not march. */

@@ -205,11 +205,12 @@ enum { ONE_ROW, SOME_ROWS, FLAT_ROWS, ONE_LINE };
     {march_##K##_##S##_one, march_##K##_##S##_##some, march_##K##_##S##_##flat, march_##K##_##S##_##line}
 #define LONE_ENTRIES(K, S) MARCH_ENTRIES(K, S, one, one, line)
 #define ONE_ENTRIES(K, S) MARCH_ENTRIES(K, S, one, one, one)
-MARCH_FLAT(1, 1) MARCH_FLAT(1, 2) MARCH_FLAT(2, 1) MARCH_SOME(3, 1) MARCH_LONE(2, 2) MARCH_LONE(3, 2) MARCH_LONE(5, 1) MARCH_LONE(5, 2) MARCH_LONE(7, 1) MARCH_LONE(7, 2)
+MARCH_FLAT(1, 1) MARCH_FLAT(1, 2) MARCH_FLAT(2, 1) MARCH_SOME(3, 1)
+MARCH_LONE(2, 2) MARCH_LONE(3, 2) MARCH_LONE(5, 1) MARCH_LONE(5, 2) MARCH_LONE(7, 1) MARCH_LONE(7, 2)
 MARCH_ONE(3, 3) MARCH_ONE(3, 4) MARCH(3, 4, flat, 1, 3) MARCH_ONE(5, 3) MARCH_ONE(5, 4) MARCH_ONE(7, 3) MARCH_ONE(7, 4)
 
-/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above]. Rows of larger squares, and of most with strides, are computed together by
- * depthwise_blocks.h; here are what it leaves: large strides, and kernels that are no squares. */
+/* [1, 2, 3, 5, 7 column taps][stride - 1][rows: see above]. Rows of larger squares, and of most with strides, are computed together
+ * by depthwise_blocks.h; here are what it leaves: large strides, and kernels that are no squares. */
 static const march_function march_table[5][MARCH_STRIDES][ONE_LINE + 1] = {
     {MARCH_ENTRIES(1, 1, some, flat, line), MARCH_ENTRIES(1, 2, some, flat, line)},
     {MARCH_ENTRIES(2, 1, some, flat, line), LONE_ENTRIES(2, 2)},

@@ -22,7 +22,7 @@
 #define LINE_REALS (LINE_BYTES / (dsc_int)sizeof(real))
 #define MULTIPLIED_REALS ((128 << 10) / (dsc_int)sizeof(real))   /* of inputs, each as often as it has outputs */
 #define MULTIPLIED_BYTES (192 << 10)   /* bytes of taps, at most: scratch of separable layers stays below 1 MiB */
-#define BY_VECTORS_BYTES (512 << 10)  /* inputs, results and taps of a vector of channels, at most: a part of the second-level cache */
+#define BY_VECTORS_BYTES (512 << 10)  /* of a vector of channels, its inputs, results and taps: a part of the second-level cache */
 #define BY_VECTORS_TAPS 40            /* fewer are not worth a copy of the planes, ... */
 #define BY_VECTORS_GAIN 1.05          /* ... nor if vectors of columns take fewer times the multiply-adds that exist */
 #define TILES_EVEN 8                  /* items a thread, at least, that need not be equally many for each */
@@ -105,7 +105,8 @@ static bool multiplies(const dsc_problem *p)
 {
     const dsc_extent *e = &p->e;
     const double volume = kernel_volume(e), channels = (double)p->channels * (double)p->multiplier;
-    return volume > 0 && p->multiplier > 1 && p->channels > 0 && is_small(e) && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold &&
+    const bool multiplied = volume > 0 && p->multiplier > 1 && p->channels > 0;
+    return multiplied && is_small(e) && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold &&
            (e->transposed || e->mode == DSC_ZEROS) && p->taps.channel == p->multiplier * p->taps.multiplier &&
            multiplied_fits(e, 1, 1, LINE_REALS) &&
            volume * (channels + 2 * LANES) * sizeof(real) <= MULTIPLIED_BYTES;
@@ -292,7 +293,8 @@ static bool by_vectors(const dsc_problem *p, const dsc_extent *e, int path)
     const bool plain = p->parts == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS;
     const bool flat = p->e.in[0] == 1 && p->e.out[0] == 1 && p->e.kernel[0] == 1 && p->e.low[0] == 0;
     const bool rows = e->kernel[1] > 1;   /* of one row, the order of summation must not depend on its length */
-    if (!plain || !flat || !rows || !is_small(e) || p->channels < LANES || kernel_volume(e) < BY_VECTORS_TAPS || bytes_of_vector(p) > BY_VECTORS_BYTES)
+    if (!plain || !flat || !rows || !is_small(e) || p->channels < LANES || kernel_volume(e) < BY_VECTORS_TAPS ||
+        bytes_of_vector(p) > BY_VECTORS_BYTES)
         return false;
     if (channels_dense(p))
         return path == STRIPS && p->x.channel == 1;
