@@ -68,6 +68,13 @@ def test_views_have_the_same_bits(kernel_set, rng):
         np.testing.assert_array_equal(view, expected)
         view[...] = 7
         assert (out == 7).all()
+    last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    apart = np.zeros((2, 20, 11, 26), np.float32)
+    apart[..., ::2] = x
+    for view in (np.moveaxis(last, -1, 1), apart[..., ::2]):
+        np.testing.assert_array_equal(ds.depthwise_conv2d(view, w, padding="same"), expected)
+    pixels = np.moveaxis(np.zeros_like(last), -1, 1)
+    np.testing.assert_array_equal(ds.depthwise_conv2d(x, w, padding="same", out=pixels), expected)
     for image in range(2):
         np.testing.assert_array_equal(ds.depthwise_conv2d(x[image], w, padding="same"), expected[image])
     with ds.num_threads(2):

@@ -281,13 +281,20 @@ static double columns_wasted(const dsc_extent *e)
     return (double)round_up(e->out[2], LANES) * (double)e->kernel[2] / exist;
 }
 
+/* Are channels dense on both sides? */
+static bool pixels_dense(const dsc_problem *p)
+{
+    return channels_dense(p) && p->x.channel == 1;
+}
+
 static double bytes_of_vector(const dsc_problem *p)
 {
     const double in = (double)p->e.in[1] * (double)p->e.in[2], out = (double)p->e.out[1] * (double)p->e.out[2];
-    return (kernel_volume(&p->e) + (channels_dense(p) ? 0 : in + out) + 2) * VECTOR_BYTES + LINE_BYTES;
+    return (kernel_volume(&p->e) + (pixels_dense(p) ? 0 : in + out) + 2) * VECTOR_BYTES + LINE_BYTES;
 }
 
-/* Vectors of channels by themselves: of planes, or where the taps of all channels are too many to be packed at once. */
+/* Vectors of channels by themselves: of planes, whatever their steps, or where the taps of all channels are too many to be packed at
+ * once. */
 static bool by_vectors(const dsc_problem *p, const dsc_extent *e, int path)
 {
     const bool plain = p->parts == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS;
@@ -296,9 +303,9 @@ static bool by_vectors(const dsc_problem *p, const dsc_extent *e, int path)
     if (!plain || !flat || !rows || !is_small(e) || p->channels < LANES || kernel_volume(e) < BY_VECTORS_TAPS ||
         bytes_of_vector(p) > BY_VECTORS_BYTES)
         return false;
-    if (channels_dense(p))
-        return path == STRIPS && p->x.channel == 1;
-    return path == IN_PLACE && p->x.step[2] == 1 && columns_wasted(e) > BY_VECTORS_GAIN;
+    if (pixels_dense(p))
+        return path == STRIPS;
+    return !FEW_TILES && (path == IN_PLACE || path == STRIPS) && columns_wasted(e) > BY_VECTORS_GAIN;
 }
 
 static void plan_vectors(const dsc_problem *p, dsc_plan *plan)

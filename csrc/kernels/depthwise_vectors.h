@@ -56,7 +56,7 @@ static void run_vector(const dsc_problem *p, const output_tile *t, dsc_int first
     const real *x = (const real *)planes.x.data + t->image * p->x.batch;
     real *y = (real *)planes.y.data + t->image * p->y.batch + t->row * p->y.step[1];
     packed_channels packed = no_channels(&planes, 0, scratch);
-    if (channels_dense(p)) {
+    if (pixels_dense(p)) {
         depthwise_pixels(&planes, t, &packed, 0, count, finish, y, p->y.step[1], p->y.step[2]);
         return;
     }
