@@ -34,6 +34,12 @@ static bool channels_dense(const dsc_problem *p)
     return p->y.channel == 1 && p->y.step[2] != 1;
 }
 
+/* ... and is in x too. */
+static bool pixels_dense(const dsc_problem *p)
+{
+    return channels_dense(p) && p->x.channel == 1;
+}
+
 static dsc_problem *arrange_axes(dsc_problem *p, dsc_problem *copy)
 {
     const bool slices = p->e.kernel[0] > 1 && p->e.kernel[1] == 1 && channels_dense(p);
@@ -106,7 +112,7 @@ static bool multiplies(const dsc_problem *p)
     const dsc_extent *e = &p->e;
     const double volume = kernel_volume(e), channels = (double)p->channels * (double)p->multiplier;
     const bool multiplied = volume > 0 && p->multiplier > 1 && p->channels > 0;
-    return multiplied && is_small(e) && channels_dense(p) && p->x.channel == 1 && p->parts == 1 && p->summands == 1 && !p->fold &&
+    return multiplied && is_small(e) && pixels_dense(p) && p->parts == 1 && p->summands == 1 && !p->fold &&
            (e->transposed || e->mode == DSC_ZEROS) && p->taps.channel == p->multiplier * p->taps.multiplier &&
            multiplied_fits(e, 1, 1, LINE_REALS) &&
            volume * (channels + 2 * LANES) * sizeof(real) <= MULTIPLIED_BYTES;
@@ -124,9 +130,9 @@ static int choose_path(const dsc_problem *p, const dsc_extent *e)
     if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
         return ELEMENTS;
     const bool columns = p->x.step[2] == 1 && (e->stride[2] == 1 || can_split(e, p->summands));
-    if (!FEW_TILES && columns && e->mode == DSC_ZEROS && !(channels_dense(p) && p->x.channel == 1))
+    if (!FEW_TILES && columns && e->mode == DSC_ZEROS && !pixels_dense(p))
         return IN_PLACE;
-    if (channels_dense(p) && p->x.channel == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
+    if (pixels_dense(p) && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
         packs && (p->channels >= LANES / 4 || kernel_volume(e) <= FEW_TAPS))
         return INTERLEAVED;
     return multiplies(p) ? MULTIPLIED : STRIPS;
@@ -279,12 +285,6 @@ static double columns_wasted(const dsc_extent *e)
         exist += (double)(last - first);
     }
     return (double)round_up(e->out[2], LANES) * (double)e->kernel[2] / exist;
-}
-
-/* Are channels dense on both sides? */
-static bool pixels_dense(const dsc_problem *p)
-{
-    return channels_dense(p) && p->x.channel == 1;
 }
 
 static double bytes_of_vector(const dsc_problem *p)
