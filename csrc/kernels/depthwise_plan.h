@@ -287,10 +287,11 @@ static double columns_wasted(const dsc_extent *e)
     return (double)round_up(e->out[2], LANES) * (double)e->kernel[2] / exist;
 }
 
+/* Counted even where pixels are not copied: an item stays so short that interrupts need not be looked for inside. */
 static double bytes_of_vector(const dsc_problem *p)
 {
     const double in = (double)p->e.in[1] * (double)p->e.in[2], out = (double)p->e.out[1] * (double)p->e.out[2];
-    return (kernel_volume(&p->e) + (pixels_dense(p) ? 0 : in + out) + 2) * VECTOR_BYTES + LINE_BYTES;
+    return (kernel_volume(&p->e) + in + out + 2) * VECTOR_BYTES + LINE_BYTES;
 }
 
 /* Vectors of channels by themselves: of planes, whatever their steps, or where the taps of all channels are too many to be packed at
