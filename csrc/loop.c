@@ -37,11 +37,17 @@ static bool poll_signals(void)
     return raised;
 }
 
+/* Bytes as elements, of which each has 2, 4 or 8: a tiny call would spend a tenth of its time on divisions. */
+static dsc_int elements(npy_intp bytes, int item)
+{
+    return (dsc_int)bytes >> __builtin_ctz((unsigned)item);
+}
+
 /* Elements between neighbours along one axis of an operand; 0 where the axis is absent. */
 static dsc_int step_along(const char *letters, const npy_intp *strides, char letter, int item)
 {
     const char *at = strchr(letters, letter);
-    return at ? (dsc_int)strides[at - letters] / item : 0;
+    return at ? elements(strides[at - letters], item) : 0;
 }
 
 static void set_steps(const char *letters, const npy_intp *strides, const char *axes, int item, dsc_int step[3])
@@ -61,7 +67,7 @@ static void tidy_last(const bound *b, dsc_problem *p)
 
 static dsc_int first_step(const char *letters, const npy_intp *strides, int item)
 {
-    return *letters ? (dsc_int)strides[0] / item : 0;
+    return *letters ? elements(strides[0], item) : 0;
 }
 
 static void set_operand(const bound *b, dsc_problem *p, int role, char *data, dsc_int batch, const npy_intp *strides,
@@ -70,17 +76,17 @@ static void set_operand(const bound *b, dsc_problem *p, int role, char *data, ds
     const char *letters = b->letters[role];
     switch (role) {
     case TAPS:
-        p->taps = (dsc_taps){.data = data, .batch = batch, .channel = strides[0] / item, .multiplier = strides[1] / item};
+        p->taps = (dsc_taps){data, batch, elements(strides[0], item), elements(strides[1], item), {0}};
         set_steps(letters, strides, kernel_axes, item, p->taps.step);
         break;
     case MIXING:
         /* of a standard convolution: has_dense_rows */
         if (b->row->kernel == DSC_STANDARD) {
-            p->mixing = (dsc_matrix){data, batch, strides[0] / item, 1};
+            p->mixing = (dsc_matrix){data, batch, elements(strides[0], item), 1};
             p->windows = true;
             break;
         }
-        p->mixing = (dsc_matrix){data, batch, strides[0] / item, strides[1] / item};
+        p->mixing = (dsc_matrix){data, batch, elements(strides[0], item), elements(strides[1], item)};
         break;
     case TAPS_BIAS:
         p->taps_bias = (dsc_vector){data, batch, first_step(letters, strides, item)};
@@ -108,8 +114,8 @@ static void set_images(const bound *b, dsc_images *images, const npy_intp *sizes
         if (size == 1)
             continue;
         images->size[images->axes] = size;
-        images->x[images->axes] = x ? (dsc_int)x[axis] / item : 0;
-        images->y[images->axes++] = (dsc_int)y[axis] / item;
+        images->x[images->axes] = x ? elements(x[axis], item) : 0;
+        images->y[images->axes++] = elements(y[axis], item);
     }
 }
 
@@ -187,7 +193,7 @@ static void read_operands(const bound *b, dsc_problem *p, char *const *data, con
     for (int i = 0; i < b->operands; ++i) {
         int role = b->roles[i];
         steps[role] = core;
-        set_operand(b, p, role, data[i], strides[i] / item, core, item);
+        set_operand(b, p, role, data[i], elements(strides[i], item), core, item);
         core += strlen(b->letters[role]);
     }
     if (b->batch_axes)
@@ -197,29 +203,28 @@ static void read_operands(const bound *b, dsc_problem *p, char *const *data, con
 /* One data type of the loops: the real type it is computed in, and how arrays hold it. */
 typedef struct { int type; dsc_format format; int item, parts; } storage;
 
-static dsc_problem read_problem(const bound *b, char *const *data, const npy_intp *sizes, const npy_intp *strides,
-                                const storage *s, dsc_images *images)
+static void read_problem(const bound *b, char *const *data, const npy_intp *sizes, const npy_intp *strides, const storage *s,
+                         dsc_problem *p, dsc_images *images)
 {
-    dsc_problem p = {.format = s->format, .item = s->item, .parts = s->parts, .batch = sizes[0], .taps_activation = b->taps_activation,
-                     .mixing_activation = b->mixing_activation, .images = images};
+    *p = (dsc_problem){.format = s->format, .item = s->item, .parts = s->parts, .batch = sizes[0],
+                       .taps_activation = b->taps_activation, .mixing_activation = b->mixing_activation, .images = images};
     int kernel = b->row->kernel;
     images->axes = 0, images->count = 1;
-    set_sizes(b, &p, sizes + 1);
-    read_operands(b, &p, data, sizes, strides, s->item, images);
-    dsc_tidy_map(&p.x, p.e.in, p.channels);
-    dsc_tidy_map(&p.y, p.e.out, p.outputs);
+    set_sizes(b, p, sizes + 1);
+    read_operands(b, p, data, sizes, strides, s->item, images);
+    dsc_tidy_map(&p->x, p->e.in, p->channels);
+    dsc_tidy_map(&p->y, p->e.out, p->outputs);
     if (b->row->window == CONVOLUTION)
-        tidy_last(b, &p);
+        tidy_last(b, p);
     if (b->row->output == X)
-        turn_to_input(b, &p);
+        turn_to_input(b, p);
     else if (b->row->output == TAPS)
-        turn_to_taps(b, &p, images);
+        turn_to_taps(b, p, images);
     else if (kernel == DSC_DEPTHWISE_WEIGHTS)
-        turn_to_sums(&p);
+        turn_to_sums(p);
     if (kernel == DSC_POINTWISE || kernel == DSC_POINTWISE_WEIGHTS||
         (kernel == DSC_DEPTHWISE_WEIGHTS && b->row->window == NO_WINDOW))
-        dsc_collapse_pixels(&p);
-    return p;
+        dsc_collapse_pixels(p);
 }
 
 /* Some microseconds at most: to let others have the GIL would take a tenth of that, and to get it back may take longer. */
@@ -279,7 +284,8 @@ static int run_loop(const bound *b, char *const *data, const npy_intp *sizes, co
     dsc_images images;
     if (b->row->kernel == DSC_STANDARD && !has_dense_rows(b, sizes, strides, s->item))
         return refuse_call(PyExc_ValueError, b, "weight must be dense but for its first axis");
-    dsc_problem p = read_problem(b, data, sizes, strides, s, &images);
+    dsc_problem p;
+    read_problem(b, data, sizes, strides, s, &p, &images);
     dsc_status status = execute_without_gil(dsc_active(s->type), b->row->kernel, &p);
     if (status == DSC_DONE)
         record_call(b, s->type, &p);

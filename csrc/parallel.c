@@ -249,13 +249,13 @@ dsc_status dsc_execute(const dsc_operation *operation, dsc_problem *problem)
     bool reduces = operation->reduces;   /* sums over nothing are zeros */
     if (problem->batch == 0 || (!reduces && (out[0] == 0 || out[1] == 0 || out[2] == 0)))
         return DSC_DONE;
-    problem->threads = threads;
+    problem->threads = 1;
     problem->stop = &j.stop;
     operation->plan(problem, &j.plan);
     if (j.plan.items == 0)
         return DSC_DONE;
-    if (j.plan.work < threshold)
-        problem->threads = 1, operation->plan(problem, &j.plan);
+    if (threads > 1 && j.plan.work >= threshold)
+        problem->threads = threads, operation->plan(problem, &j.plan);
     j.piece = piece_size(&j.plan);
     j.team = team_size(&j);
     for (int i = 0; i < j.team; ++i)

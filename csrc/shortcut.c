@@ -49,7 +49,7 @@ static bool read_inputs(short_call *c, PyObject *const *inputs)
     if (c->type != NPY_FLOAT && c->type != NPY_DOUBLE)
         return false;
     memset(c->sizes, -1, sizeof c->sizes);
-    c->sizes[0] = 1, c->core = c->b->operands;
+    c->sizes[0] = 1, c->core = c->b->operands, c->axes = 0;
     for (int i = 0; i < c->b->operands - 1; ++i)
         if (!is_dense(inputs[i], c->type) || !read_operand(c, i, (PyArrayObject *)inputs[i], i == 0))
             return false;
@@ -60,8 +60,9 @@ static bool read_inputs(short_call *c, PyObject *const *inputs)
 static PyObject *make_result(short_call *c)
 {
     const char *letters = c->b->letters[c->b->row->output];
-    npy_intp shape[LETTERS_MOST + 1] = {c->sizes[0]};
+    npy_intp shape[LETTERS_MOST + 1];
     int axes = c->axes;
+    shape[0] = c->sizes[0];
     for (; *letters; ++letters)
         shape[axes++] = c->sizes[1 + c->b->dimension[(int)*letters]];
     return PyArray_SimpleNew(axes, shape, c->type);
@@ -98,7 +99,8 @@ static PyObject *settle_result(short_call *c, PyObject *ufunc, PyObject *const *
 
 bool call_shortly(PyObject *ufunc, PyObject *const *inputs, PyObject *out, PyObject **result)
 {
-    short_call c = {.b = bound_of(ufunc)};
+    short_call c;
+    c.b = bound_of(ufunc);
     PyObject *y = read_inputs(&c, inputs) ? settle_result(&c, ufunc, inputs, out) : NULL;
     if (!y)
         return false;
@@ -152,59 +154,150 @@ PyObject *is_plain_key(PyObject *module, PyObject *value)
     return PyBool_FromLong(is_plain(value));
 }
 
-/* Inputs one after the other, and which of the optional ones are there, a bit for each; -1: too many. */
-static long list_inputs(PyObject *required, PyObject *optional, PyObject **inputs, int *count)
+/* What a function does with its arguments, which come one after the other: inputs, some of them optional, the keywords that a
+ * ufunc is bound to, then out, dtype and casting. `places`: calls that are remembered, by what they are made of. */
+enum { PLACES = 16, KEYWORDS_MOST = 8, OTHERS = 3 };
+typedef struct { long present; PyObject *keywords[KEYWORDS_MOST], *ufunc; } remembered;
+typedef struct { PyObject *shortcuts, *run; int required, optional, keywords; remembered places[PLACES]; } shortcut;
+
+/* Inputs that are there, and which of the optional ones are, a bit for each. */
+static long list_inputs(const shortcut *s, PyObject *const *args, PyObject **inputs, int *count)
 {
     long present = 0;
-    const Py_ssize_t first = PyList_GET_SIZE(required), all = first + PyTuple_GET_SIZE(optional);
-    if (all > OPERANDS_MOST)
-        return -1;
     *count = 0;
-    for (Py_ssize_t i = 0; i < all; ++i) {
-        PyObject *input = i < first ? PyList_GET_ITEM(required, i) : PyTuple_GET_ITEM(optional, i - first);
-        if (i >= first && input == Py_None)
+    for (int i = 0; i < s->required + s->optional; ++i) {
+        const bool optional = i >= s->required;
+        if (optional && args[i] == Py_None)
             continue;
-        inputs[(*count)++] = input;
-        present |= i >= first ? 1L << (i - first) : 0;
+        inputs[(*count)++] = args[i];
+        present |= optional ? 1L << (i - s->required) : 0;
     }
     return present;
 }
 
-/* New reference to the ufunc of a call, NULL, with or without an exception, where none is remembered. */
-static PyObject *find_ufunc(PyObject *shortcuts, long present, PyObject *keywords)
+/* New reference to a tuple of some arguments, or NULL. */
+static PyObject *tuple_of(PyObject *const *args, int count)
 {
-    PyObject *key = Py_BuildValue("lO", present, keywords), *found = key ? PyDict_GetItemWithError(shortcuts, key) : NULL;
-    Py_XDECREF(key);
-    return found ? Py_NewRef(PyTuple_GET_ITEM(found, 0)) : NULL;
+    PyObject *tuple = PyTuple_New(count);
+    for (int i = 0; tuple && i < count; ++i)
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    return tuple;
 }
 
-/* Runner.run(inputs, optional, keywords, out, dtype, casting), where self is (its shortcuts, that method). */
+static remembered *place_of(shortcut *s, long present, PyObject *const *keywords)
+{
+    uintptr_t hash = (uintptr_t)present;
+    for (int i = 0; i < s->keywords; ++i)
+        hash = hash * 31 + ((uintptr_t)keywords[i] >> 4);
+    return &s->places[(hash ^ hash >> 8) % PLACES];
+}
+
+static void remember(const shortcut *s, remembered *place, long present, PyObject *const *keywords, PyObject *ufunc)
+{
+    place->present = present;
+    for (int i = 0; i < s->keywords; ++i)
+        Py_XSETREF(place->keywords[i], Py_NewRef(keywords[i]));
+    Py_XSETREF(place->ufunc, Py_NewRef(ufunc));
+}
+
+/* New reference to the ufunc of a call among `shortcuts`, NULL, with or without an exception, where it is not there. */
+static PyObject *look_up_ufunc(const shortcut *s, long present, PyObject *const *keywords)
+{
+    PyObject *words = tuple_of(keywords, s->keywords), *found = NULL;
+    PyObject *key = words && is_plain(words) ? Py_BuildValue("lO", present, words) : NULL;
+    if (key && (found = PyDict_GetItemWithError(s->shortcuts, key)))
+        found = Py_NewRef(PyTuple_GET_ITEM(found, 0));
+    Py_XDECREF(key);
+    Py_XDECREF(words);
+    return found;
+}
+
+/* The same, by the arguments' identity first: what is remembered cannot change, and a literal is one object in every call. */
+static PyObject *find_ufunc(shortcut *s, long present, PyObject *const *keywords)
+{
+    remembered *place = place_of(s, present, keywords);
+    bool same = place->ufunc && place->present == present;
+    for (int i = 0; same && i < s->keywords; ++i)
+        same = place->keywords[i] == keywords[i];
+    if (same)
+        return Py_NewRef(place->ufunc);
+    PyObject *ufunc = look_up_ufunc(s, present, keywords);
+    if (ufunc)
+        remember(s, place, present, keywords, ufunc);
+    return ufunc;
+}
+
+/* Runner.run(inputs, optional, keywords, out, dtype, casting), a list and two tuples first. */
+static PyObject *run_fully(const shortcut *s, PyObject *const *args)
+{
+    PyObject *const *optional = args + s->required, *const *keywords = optional + s->optional;
+    PyObject *const *others = keywords + s->keywords;
+    PyObject *first = tuple_of(args, s->required), *inputs = first ? PySequence_List(first) : NULL;
+    PyObject *rest = tuple_of(optional, s->optional), *words = tuple_of(keywords, s->keywords);
+    PyObject *y = inputs && rest && words ?
+        PyObject_CallFunctionObjArgs(s->run, inputs, rest, words, others[0], others[1], others[2], NULL) : NULL;
+    Py_XDECREF(first);
+    Py_XDECREF(inputs);
+    Py_XDECREF(rest);
+    Py_XDECREF(words);
+    return y;
+}
+
 static PyObject *run_shortly(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
+    shortcut *s = PyCapsule_GetPointer(self, NULL);
+    const int needed = s->required + s->optional + s->keywords + OTHERS;
+    if (count != needed)
+        return PyErr_Format(PyExc_TypeError, "expected %d arguments, got %zd", needed, count);
     PyObject *inputs[OPERANDS_MOST], *ufunc, *y = NULL;
-    if (count != 6 || !PyList_Check(args[0]) || !PyTuple_Check(args[1]))
-        return PyErr_Format(PyExc_TypeError, "expected a list, a tuple and four more arguments");
-    PyObject *out = args[3] == Py_None ? NULL : args[3];
-    int operands = 0;
-    const bool plain = args[4] == Py_None && PyUnicode_Check(args[5]) && is_plain(args[2]) &&
-                       PyUnicode_CompareWithASCIIString(args[5], "same_kind") == 0;
-    const long present = plain ? list_inputs(args[0], args[1], inputs, &operands) : -1;
+    PyObject *const *keywords = args + s->required + s->optional, *const *others = keywords + s->keywords;
+    PyObject *out = others[0] == Py_None ? NULL : others[0];
     bool done = false;
-    if (present >= 0 && (ufunc = find_ufunc(PyTuple_GET_ITEM(self, 0), present, args[2]))) {
+    int operands;
+    const bool plain = others[1] == Py_None && PyUnicode_Check(others[2]) &&
+                       PyUnicode_CompareWithASCIIString(others[2], "same_kind") == 0;
+    const long present = list_inputs(s, args, inputs, &operands);
+    if (plain && (ufunc = find_ufunc(s, present, keywords))) {
         done = operands == bound_of(ufunc)->operands - 1 && call_shortly(ufunc, inputs, out, &y);
         Py_DECREF(ufunc);
     }
-    if (done || PyErr_Occurred())
-        return y;
-    return PyObject_Vectorcall(PyTuple_GET_ITEM(self, 1), args, (size_t)count, NULL);
+    return done || PyErr_Occurred() ? y : run_fully(s, args);
+}
+
+static void free_shortcut(PyObject *capsule)
+{
+    shortcut *s = PyCapsule_GetPointer(capsule, NULL);
+    for (remembered *place = s->places; place < s->places + PLACES; ++place) {
+        for (int i = 0; i < KEYWORDS_MOST; ++i)
+            Py_XDECREF(place->keywords[i]);
+        Py_XDECREF(place->ufunc);
+    }
+    Py_DECREF(s->shortcuts);
+    Py_DECREF(s->run);
+    PyMem_Free(s);
 }
 
 PyObject *make_shortcut(PyObject *module, PyObject *args)
 {
     static PyMethodDef method = {"run", (PyCFunction)(void (*)(void))run_shortly, METH_FASTCALL, NULL};
     (void)module;
-    PyObject *shortcuts, *run;
-    if (!PyArg_ParseTuple(args, "O!O:make_shortcut", &PyDict_Type, &shortcuts, &run))
+    shortcut made = {0}, *s;
+    if (!PyArg_ParseTuple(args, "O!Oiii:make_shortcut", &PyDict_Type, &made.shortcuts, &made.run, &made.required, &made.optional,
+                          &made.keywords))
         return NULL;
-    return PyCFunction_New(&method, args);
+    if (made.required < 1 || made.optional < 0 || made.required + made.optional >= OPERANDS_MOST || made.keywords < 0 ||
+        made.keywords > KEYWORDS_MOST)
+        return PyErr_Format(PyExc_ValueError, "too many arguments for a shortcut");
+    if (!(s = PyMem_Malloc(sizeof *s)))
+        return PyErr_NoMemory();
+    *s = made;
+    Py_INCREF(s->shortcuts);
+    Py_INCREF(s->run);
+    PyObject *capsule = PyCapsule_New(s, NULL, free_shortcut), *function = NULL;
+    if (!capsule)
+        PyMem_Free(s);
+    else
+        function = PyCFunction_New(&method, capsule);
+    Py_XDECREF(capsule);
+    return function;
 }

