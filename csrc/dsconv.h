@@ -97,6 +97,7 @@ typedef struct {
     dsc_extent e;
     dsc_int batch, channels, multiplier, outputs;   /* outputs: channels of y */
     dsc_int summands;          /* depthwise: inputs of one output, x.multiplier and taps.multiplier apart */
+    dsc_int whole;             /* depthwise: channels of the call that this is a part of; 0: it is no part of another */
     dsc_format format;
     int item;                  /* bytes of what steps count in: a real, or a narrow float */
     int parts;                 /* reals of an element: 2 for complex numbers, whose parts are neighbours */

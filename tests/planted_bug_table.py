@@ -993,6 +993,22 @@ BUGS = [
     # ---- calls past NumPy
     Bug("all images are the first", "shortcut.c", "looped && size[0] > 1 ? step[0] : 0", "0"),
     Bug(
+        "parts of a call: computed as their own number of channels has it",
+        "kernels/depthwise_plan.h",
+        "return p->whole ? p->whole : p->channels;",
+        "return p->channels;",
+        isa="avx2",
+        check="tests/test_converted.py",
+    ),
+    Bug(
+        "parts of a call: the last may be a single channel",
+        "kernels/converted_plan.h",
+        "p->channels % group == 1)",
+        "p->channels % group == p->channels)",
+        isa="avx2",
+        check="tests/test_converted.py",
+    ),
+    Bug(
         "a remembered call: all keywords are its own",
         "shortcut.c",
         "same = place->keywords[i] == keywords[i];",

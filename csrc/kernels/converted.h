@@ -58,6 +58,7 @@ static void run_converted(const dsc_problem *given, const dsc_plan *plan, dsc_in
 {
     const dsc_problem own = look_beyond(given, plan), *p = &own;
     converted_tile t = {.p = p, .plan = plan, .pixels = converts_pixels(p), .s = lay_out_converted(p, plan, memory)};
+    t.whole = groups_in_vectors(p, plan) ? p->channels * p->parts : 1;
     item_cursor c = item_at(p, plan, plan->groups, begin);
     for (dsc_int i = begin; i < end && !dsc_stopped(p); ++i, next_item(&c)) {
         const dsc_int cursor[3] = {c.depth, c.band, c.column}, channel = c.channel * plan->group;

@@ -12,6 +12,7 @@ typedef struct {
     tile_region region;
     dsc_extent e;            /* of the call on reals */
     bool pixels;
+    dsc_int whole;           /* channels by which it is planned */
     converted_scratch s;
 } converted_tile;
 
@@ -65,7 +66,7 @@ static dsc_problem real_problem(const converted_tile *t, dsc_int channels, dsc_i
 {
     const dsc_problem *p = t->p;
     dsc_problem r = {.e = t->e, .batch = 1, .channels = channels, .multiplier = 1, .outputs = channels, .summands = summands,
-                     .format = DSC_NATIVE, .item = sizeof(real), .parts = 1, .fold = p->fold, .threads = 1,
+                     .whole = t->whole, .format = DSC_NATIVE, .item = sizeof(real), .parts = 1, .fold = p->fold, .threads = 1,
                      .taps_activation = p->taps_activation, .stop = p->stop, .poll = p->poll};
     const dsc_int volume = taps_of(p);
     r.taps = (dsc_taps){.data = (char *)t->s.taps, .channel = volume * summands, .multiplier = volume};

@@ -5,7 +5,7 @@
 #include "converted_region.h"
 #include "separable.h"
 
-#define CONVERTED_BYTES (192 << 10)   /* of a depthwise tile: x and y as reals, a part of the second-level cache */
+#define CONVERTED_BYTES (384 << 10)   /* of a depthwise tile: x and y as reals, a part of the second-level cache */
 #define PIXEL_SHARE 0.75              /* ... where channels are dense: of dsc_panel_bytes */
 #define CONVERTED_OUTPUTS 48          /* channels of pointwise results, parts counted, that are kept as reals */
 #define CHANNEL_BYTES_MOST (16 << 20) /* of one channel, however much is read twice */
@@ -112,6 +112,13 @@ static void plan_converted_tiles(const dsc_problem *p, dsc_plan *plan)
     round_rows(p, plan);
 }
 
+/* Are channels, or planes of many taps, converted by whole vectors? Threads, which share channels out, do not decide that. */
+static bool groups_in_vectors(const dsc_problem *p, const dsc_plan *plan)
+{
+    const bool many = kernel_volume(&p->e) >= BY_VECTORS_TAPS && p->channels >= LANES;
+    return converts_pixels(p) || (many && LANES * channel_reals(p, plan) <= group_bytes(p) / sizeof(real));
+}
+
 /* Depthwise channels that are converted together. */
 static dsc_int converted_group(const dsc_problem *p, const dsc_plan *plan)
 {
@@ -119,9 +126,12 @@ static dsc_int converted_group(const dsc_problem *p, const dsc_plan *plan)
     dsc_int group = fit < 1 ? 1 : fit > (double)p->channels ? p->channels : (dsc_int)fit;
     if (!mixes(p))
         group = at_most(group, divide_up(p->channels, p->threads));
-    if (converts_pixels(p))
-        group = at_most(round_up(group, LANES), p->channels);
-    return at_least(group, 1);
+    if (groups_in_vectors(p, plan))
+        group = round_up(at_least(group, 1), LANES);
+    /* a pixel of one channel alone would be a plane */
+    while (converts_pixels(p) && group < p->channels && p->channels % group == 1)
+        group += LANES / 2;
+    return at_least(at_most(group, p->channels), 1);
 }
 
 /* Scratch of one thread, laid out; `end`: what it takes. */

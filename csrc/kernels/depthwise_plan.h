@@ -124,16 +124,23 @@ static size_t multiplied_bytes(const dsc_problem *p)
     return (MULTIPLIED_REALS + LANES) * sizeof(real) + packed_bytes(&own, kernel_volume(&p->e));
 }
 
+/* Channels that settle the path, and so the order of summation: not those of a part, which threads may make smaller. */
+static dsc_int whole_channels(const dsc_problem *p)
+{
+    return p->whole ? p->whole : p->channels;
+}
+
 static int choose_path(const dsc_problem *p, const dsc_extent *e)
 {
-    bool packs = kernel_volume(e) * (double)(lanes_packed(p) * p->parts) * (double)sizeof(real) <= PACKED_BYTES_MOST;
+    const dsc_int channels = whole_channels(p);
+    bool packs = kernel_volume(e) * (double)((round_up(channels, LANES) + LANES) * p->parts) * (double)sizeof(real) <= PACKED_BYTES_MOST;
     if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
         return ELEMENTS;
     const bool columns = p->x.step[2] == 1 && (e->stride[2] == 1 || can_split(e, p->summands));
     if (!FEW_TILES && columns && e->mode == DSC_ZEROS && !pixels_dense(p))
         return IN_PLACE;
     if (pixels_dense(p) && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS &&
-        packs && (p->channels >= LANES / 4 || kernel_volume(e) <= FEW_TAPS))
+        packs && (channels >= LANES / 4 || kernel_volume(e) <= FEW_TAPS))
         return INTERLEAVED;
     return multiplies(p) ? MULTIPLIED : STRIPS;
 }
@@ -301,7 +308,7 @@ static bool by_vectors(const dsc_problem *p, const dsc_extent *e, int path)
     const bool plain = p->parts == 1 && p->multiplier == 1 && p->summands == 1 && !p->fold && e->mode == DSC_ZEROS;
     const bool flat = p->e.in[0] == 1 && p->e.out[0] == 1 && p->e.kernel[0] == 1 && p->e.low[0] == 0;
     const bool rows = e->kernel[1] > 1;   /* of one row, the order of summation must not depend on its length */
-    if (!plain || !flat || !rows || !is_small(e) || p->channels < LANES || kernel_volume(e) < BY_VECTORS_TAPS ||
+    if (!plain || !flat || !rows || !is_small(e) || whole_channels(p) < LANES || kernel_volume(e) < BY_VECTORS_TAPS ||
         bytes_of_vector(p) > BY_VECTORS_BYTES)
         return false;
     if (pixels_dense(p))
