@@ -1,8 +1,9 @@
 """A long run of random calls against the reference: `python -m tests.campaign --cases 20000 --seed 0`.
 
 Integer values must come out exact, for any order of summation; with --float, values must lie in the error
-bound. Half of the cases exceed two vectors, a block of channels and a tile of pixels, and none is too small
-for threads. Operations and types are mixed; --ops and --dtypes choose among them.
+bound, and threads must not change a bit. Half of the cases exceed two vectors, a block of channels and a
+tile of pixels, and none is too small for threads. Operations and types are mixed; --ops and --dtypes choose
+among them.
 A failing case is run again by `--seed SEED --only INDEX`, with the same choice.
 """
 
@@ -85,8 +86,15 @@ def check_replay(case, expected):
 
 
 def check_bound(case, rng):
-    """Raise an AssertionError unless the result is in the bound; return how many elements, and the ratio."""
+    """Raise an AssertionError unless the result is in the bound, and has the same bits from one thread.
+
+    Return how many elements it has, and the ratio.
+    """
     plain = getattr(ds, case.name)(*case.args, **case.kwargs)
+    with ds.num_threads(1):
+        alone = getattr(ds, case.name)(*case.args, **case.kwargs)
+    if alone.tobytes() != plain.tobytes():
+        raise AssertionError(f"other bits from {_core.get_num_threads()} threads than from one")
     actual = call(case, rng, plain.shape, plain.dtype)
     return actual.size, assert_equivalent(actual, case.name, *case.args, **case.kwargs)
 
