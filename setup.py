@@ -45,6 +45,10 @@ if os.environ.get("DSCONV_BUILD_WIDE") == "1":
 REALS = {"float32": "f32", "float64": "f64"}
 THREADS = ["-pthread"]
 
+# All but the kernels: records of some hundred bytes are cleared and copied by the C library, which takes a third
+# of what a string instruction does, and a call has ten of them.
+RECORDS = ["-mstringop-strategy=libcall"]
+
 
 class BuildKernels(build_ext):
     """Compiles ``csrc/kernels/table.c`` for every kernel set and real type, side by side."""
@@ -60,7 +64,7 @@ class BuildKernels(build_ext):
                 "dsconv needs a C compiler with GNU vector extensions (gcc or clang; clang-cl on Windows)"
             )
         ext.define_macros += [(f"DSC_HAVE_{name}", "1") for name in sets]
-        ext.extra_compile_args += FLAGS + THREADS
+        ext.extra_compile_args += FLAGS + THREADS + (RECORDS if self.attempt("", RECORDS) else [])
         ext.extra_link_args += THREADS
         ext.extra_objects += self.compile_kernels(sets)
         super().build_extension(ext)
