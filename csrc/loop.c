@@ -56,13 +56,16 @@ static void set_steps(const char *letters, const npy_intp *strides, const char *
         step[axis] = step_along(letters, strides, axes[axis], item);
 }
 
-/* Steps that dsc_tidy_map sets, but as with channels last where the order of summation follows from it: that of one column is
- * that of many. */
-static void tidy_last(const bound *b, dsc_problem *p)
+/* Steps that dsc_tidy_map sets, but such that a convolution has one order of summation: with a single column, or a single output,
+ * that of many, which follows from the layout that the steps tell. */
+static void tidy_single(const bound *b, dsc_problem *p)
 {
-    const char *letters = b->letters[X], *column = strchr(letters, input_axes[2]);
-    if (p->e.in[2] == 1 && p->e.stride[2] > 1 && column && column < strchr(letters, 'c'))
-        p->x.step[2] = p->channels;
+    const bool converted = p->parts == 2 || p->format != DSC_NATIVE, last = b->channels_last;
+    const bool x_single = p->e.in[1] == 1 && p->e.in[2] == 1, y_single = p->e.out[1] == 1 && p->e.out[2] == 1;
+    if (x_single && (last ? p->e.stride[2] > 1 : converted))
+        p->x.step[2] = last ? p->channels * p->parts : p->parts;
+    if (y_single && converted)
+        p->y.step[2] = last ? p->outputs * p->parts : p->parts;
 }
 
 static dsc_int first_step(const char *letters, const npy_intp *strides, int item)
@@ -215,7 +218,7 @@ static void read_problem(const bound *b, char *const *data, const npy_intp *size
     dsc_tidy_map(&p->x, p->e.in, p->channels);
     dsc_tidy_map(&p->y, p->e.out, p->outputs);
     if (b->row->window == CONVOLUTION)
-        tidy_last(b, p);
+        tidy_single(b, p);
     if (b->row->output == X)
         turn_to_input(b, p);
     else if (b->row->output == TAPS)

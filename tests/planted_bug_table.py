@@ -1001,6 +1001,22 @@ BUGS = [
         check="tests/test_converted.py",
     ),
     Bug(
+        "a single output of a stream: another convolution",
+        "kernels/converted_region.h",
+        "outputs == 1 && (axis < 2 ||",
+        "outputs == 1 && (axis < 3 ||",
+        isa="avx2",
+        check="tests/test_streaming.py",
+    ),
+    Bug(
+        "a single output of a stream: taken for one of another layout",
+        "loop.c",
+        "if (y_single && converted)",
+        "if (false)",
+        isa="avx2",
+        check="tests/test_streaming.py",
+    ),
+    Bug(
         "parts of a call: the last may be a single channel",
         "kernels/converted_plan.h",
         "p->channels % group == 1)",

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import pickle
 
 import numpy as np
@@ -70,6 +71,28 @@ def test_same_bits_as_offline(kernel, stride, dilation, separable, data_format):
         results = [stream(chunk) for chunk in pieces(x, sizes, time)]
         same_bits(np.concatenate(results, axis=time), expected)
         assert stream.seen == 130
+
+
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("dtype", ["f2", "c8", "c16"])
+def test_same_bits_of_converted_types(kernel_set, dtype, data_format, separable):
+    """A single output, or sample, of a type that is converted: its layout and window are those of many."""
+    time = -1 if data_format == "channels_first" else -2
+    for channels, (kernel, stride, dilation) in itertools.product(
+        (1, 3, 20, 33), [(1, 1, 1), (7, 4, 1), (4, 3, 2), (7, 1, 16), (40, 2, 1)]
+    ):
+        shapes = [(channels, 1, kernel), (17, channels)][: 1 + separable]
+        parts = [[numbers(*shape, seed=seed) for shape in [*shapes, (2, channels, 90)]] for seed in (0, 1)]
+        imaginary = 1j if dtype[0] == "c" else 0
+        *weights, x = [(a + imaginary * b).astype(dtype) for a, b in zip(*parts, strict=True)]
+        x = x if time == -1 else np.moveaxis(x, -1, -2).copy()
+        keywords = {"stride": stride, "dilation": dilation, "data_format": data_format}
+        for length, sizes in itertools.product((1, 90), [(1,), (1, 5), (16, 1)]):
+            signal = x[..., :length] if time == -1 else x[..., :length, :]
+            stream = ds.Stream1d(*weights, **keywords)
+            results = [stream(chunk) for chunk in pieces(signal, sizes, time)]
+            same_bits(np.concatenate(results, axis=time), offline(signal, weights, keywords))
 
 
 @pytest.mark.usefixtures("always_parallel")

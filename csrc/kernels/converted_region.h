@@ -12,19 +12,28 @@ typedef struct { dsc_int first, step, count, low, stride, dilation; bool padded,
 
 typedef struct { axis_region axis[3]; dsc_int volume; } tile_region;
 
+#define NEAR_SPAN (1 << 14)   /* elements from the first to the last tap of an output */
+
 /* From the first to the last padded position that `outputs` outputs in a row read. */
 static dsc_int axis_span(const dsc_extent *e, int axis, dsc_int outputs)
 {
     return (outputs - 1) * e->stride[axis] + (e->kernel[axis] - 1) * e->dilation[axis] + 1;
 }
 
-/* Most elements that they, or fewer outputs, amount to. A single one reads as many as it has taps, however far apart. */
+/* Are only the elements that taps meet wanted, for a single output? Along columns of one image that would be another convolution,
+ * whose order of summation may differ: there, only if they lie far apart. */
+static bool reads_apart(const dsc_extent *e, int axis, dsc_int outputs)
+{
+    return outputs == 1 && (axis < 2 || axis_span(e, axis, 1) > NEAR_SPAN);
+}
+
+/* Most elements that they, or fewer outputs, amount to. A single one may read as many as it has taps, however far apart. */
 static dsc_int axis_reading(const dsc_extent *e, int axis, dsc_int outputs)
 {
     const dsc_int in = e->in[axis], stride = e->stride[axis];
     if (e->transposed)
         return outputs >= e->out[axis] ? in : at_most((axis_span(e, axis, 1) + outputs - 1) / stride + 2, in);
-    if (outputs == 1)
+    if (reads_apart(e, axis, outputs))
         return e->kernel[axis];
     if (e->mode == DSC_ZEROS)
         return at_most(axis_span(e, axis, outputs), in);
@@ -56,7 +65,7 @@ static axis_region region_along(const dsc_extent *e, int axis, dsc_int output, d
     if (e->transposed)
         return transposed_axis(e, axis, output, outputs);
     const dsc_int position = output * e->stride[axis] - e->low[axis];
-    if (outputs == 1)
+    if (reads_apart(e, axis, outputs))
         return single_output(e, axis, position);
     const dsc_int span = axis_span(e, axis, outputs);
     axis_region a = {.first = position, .step = 1, .count = span, .stride = e->stride[axis], .dilation = e->dilation[axis]};
