@@ -189,7 +189,8 @@ static coming_share share_of_coming(const mixing_tile *t, dsc_int blocks)
     if (!MIX_AHEAD || !t->coming || blocks == 0)
         return s;
     s.share = divide_up(t->depth * t->coming_count, blocks);
-    s.step = divide_up(at_most(s.share, t->coming_count) * (dsc_int)sizeof(real), t->depth);
+    const dsc_int run = t->coming_row == t->coming_count ? s.share : at_most(s.share, t->coming_count);
+    s.step = divide_up(run * (dsc_int)sizeof(real), t->depth);
     s.row = s.step <= LINE_BYTES ? t->coming : NULL;
     return s;
 }

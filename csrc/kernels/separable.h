@@ -199,7 +199,8 @@ static void look_at_next(const dsc_problem *p, const output_tile *t, dsc_int fir
 {
     const dsc_extent *e = &p->e;
     const bool plain = !p->windows && !e->transposed && p->multiplier == 1 && e->in[0] == 1 && e->dilation[1] == 1;
-    const bool dense = p->x.step[2] == 1 && p->x.step[1] == e->in[2];
+    const bool pixels = p->x.channel == 1 && p->x.step[2] == p->channels && m->depth == p->channels;
+    const bool dense = (p->x.step[2] == 1 || pixels) && p->x.step[1] == e->in[2] * p->x.step[2];
     if (!plain || !dense || !comes_from_far(p))
         return;
     const bool beside = t->column + t->columns < e->out[2];
@@ -208,9 +209,10 @@ static void look_at_next(const dsc_problem *p, const output_tile *t, dsc_int fir
     const dsc_int rows = at_most(t->rows * e->stride[1], e->in[1] - row);
     if (row < 0 || rows <= 0 || column >= e->in[2])
         return;
-    m->coming = (const real *)element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + row * p->x.step[1] + column);
-    m->coming_row = p->x.channel;
+    m->coming = (const real *)element(p, p->x.data, t->image * p->x.batch + first * p->x.channel + row * p->x.step[1] +
+                                                        column * p->x.step[2]);
     m->coming_count = beside ? at_most(t->columns * e->stride[2], e->in[2] - column) : rows * e->in[2];
+    m->coming_row = pixels ? m->coming_count : p->x.channel;
 }
 
 static void mix_lines(const dsc_problem *p, const output_tile *t, const panel_shape *s, mixing_tile m, dsc_int first,
@@ -264,6 +266,7 @@ static void mix_interleaved(const dsc_problem *p, const output_tile *t, mixing_t
             m.a = a + i * a_line;
             m.y = (real *)place_of(p, t, i, 0) + o * p->y.channel;
             mix(&m, pixels);
+            m.coming = NULL;
         }
     }
 }
@@ -322,6 +325,7 @@ static void run_interleaved_tile(const dsc_problem *p, const dsc_plan *plan, con
             m.a_row = 1, m.a_step = scratch->step;
             mix_interleaved(p, t, m, first, scratch->panel, s.pitch, scratch);
         } else {
+            look_at_next(p, t, first, &m);
             fill_pixels(p, plan, t, scratch, first, m.depth, inner);
             m.a_row = scratch->step, m.a_step = 1;
             mix_interleaved(p, t, m, first, scratch->panel, t->columns * scratch->step, scratch);
