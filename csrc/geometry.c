@@ -176,7 +176,7 @@ static dsc_int first_tap(dsc_int position, dsc_int dilation, dsc_int stride)
 {
     dsc_int a = dilation % stride, m = stride, inverse = 1, next = 0;
     if (dilation == 1)
-        return position;
+        return position % stride;
     while (stride > 1 && a > 1) {
         dsc_int quotient = a / m, rest = a % m, before = next;
         next = inverse - quotient * next, inverse = before;
@@ -188,20 +188,32 @@ static dsc_int first_tap(dsc_int position, dsc_int dilation, dsc_int stride)
     return (dsc_int)((__int128)(position % stride) * inverse % stride);
 }
 
+/* Of numbers that may exceed 64 bits, and hardly ever do: those divisions take several times as long. */
+static __int128 quotient(__int128 a, dsc_int b)
+{
+    return a == (dsc_int)a ? (dsc_int)a / b : a / b;
+}
+
+static dsc_int remainder_of(__int128 a, dsc_int b)
+{
+    return a == (dsc_int)a ? (dsc_int)a % b : (dsc_int)(a % b);
+}
+
 dsc_phase dsc_phase_of(const dsc_extent *e, int axis, dsc_int phase, dsc_extent *p)
 {
-    dsc_int divisor = common_divisor(e->stride[axis], e->dilation[axis]), position;
-    dsc_int stride = e->stride[axis] / divisor, dilation = e->dilation[axis] / divisor, first = -1;
-    /* a phase beyond the last output may exceed 64 bits: no tap reaches it */
-    if (!__builtin_add_overflow(phase, e->low[axis], &position) && position % divisor == 0)
-        first = first_tap(position / divisor % stride, dilation, stride);
+    dsc_int divisor = common_divisor(e->stride[axis], e->dilation[axis]);
+    dsc_int stride = e->stride[axis] / divisor, dilation = e->dilation[axis] / divisor;
+    __int128 position = (__int128)phase + e->low[axis];   /* a phase beyond the last output may exceed 64 bits */
+    dsc_int first = remainder_of(position, divisor) ? -1
+                    : first_tap(remainder_of(quotient(position, divisor), stride), dilation, stride);
     p->in[axis] = e->in[axis];
     p->out[axis] = phase < e->out[axis] ? (e->out[axis] - phase - 1) / e->stride[axis] + 1 : 0;
     p->stride[axis] = 1, p->dilation[axis] = dilation;
     p->kernel[axis] = first < 0 || first >= e->kernel[axis] ? 0 : (e->kernel[axis] - first - 1) / stride + 1;
     if (p->kernel[axis] == 0)
         return (dsc_phase){0, 0};
-    p->low[axis] = (p->kernel[axis] - 1) * dilation - (position - first * e->dilation[axis]) / e->stride[axis];
+    p->low[axis] = (p->kernel[axis] - 1) * dilation -
+                   (dsc_int)quotient(position - first * e->dilation[axis], e->stride[axis]);
     if (p->kernel[axis] == 1)
         p->dilation[axis] = 1;
     return (dsc_phase){first + (p->kernel[axis] - 1) * stride, stride};
