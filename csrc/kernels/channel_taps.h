@@ -55,9 +55,14 @@ static bool overlaps_last(dsc_int channels)
     return PIXELS_ABREAST && channels >= LANES && channels % LANES != 0;
 }
 
+static dsc_int lanes_of_channels(dsc_int channels)
+{
+    return round_up(channels, LANES) + LANES;
+}
+
 static dsc_int lanes_packed(const dsc_problem *p)
 {
-    return round_up(p->channels, LANES) + LANES;
+    return lanes_of_channels(p->channels);
 }
 
 static size_t packed_bytes(const dsc_problem *p, double taps)

@@ -133,7 +133,8 @@ static dsc_int whole_channels(const dsc_problem *p)
 static int choose_path(const dsc_problem *p, const dsc_extent *e)
 {
     const dsc_int channels = whole_channels(p);
-    bool packs = kernel_volume(e) * (double)((round_up(channels, LANES) + LANES) * p->parts) * (double)sizeof(real) <= PACKED_BYTES_MOST;
+    const double lanes = (double)(lanes_of_channels(channels) * p->parts);
+    const bool packs = kernel_volume(e) * lanes * (double)sizeof(real) <= PACKED_BYTES_MOST;
     if (kernel_volume(e) * (double)p->summands > TAPS_MOST)
         return ELEMENTS;
     const bool columns = p->x.step[2] == 1 && (e->stride[2] == 1 || can_split(e, p->summands));
